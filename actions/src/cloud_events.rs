@@ -101,10 +101,11 @@ fn is_attribute(name: &str) -> bool {
 }
 
 /// Returns the value of an attribute in binary mode. If a header is repeated, the last one counts.
-fn attribute<'a>(record: &RawRecord<'a>, wanted: &str) -> Option<&'a [u8]> {
-    let is_wanted =
-        |name: &str| is_attribute(name) && name[KAFKA_PREFIX.len()..].eq_ignore_ascii_case(wanted);
-    record.headers.iter().rev().find(|(name, _)| is_wanted(name)).and_then(|(_, value)| *value)
+fn attribute<'a>(record: &RawRecord<'a>, requested: &str) -> Option<&'a [u8]> {
+    let is_requested = |name: &str| {
+        is_attribute(name) && name[KAFKA_PREFIX.len()..].eq_ignore_ascii_case(requested)
+    };
+    record.headers.iter().rev().find(|(name, _)| is_requested(name)).and_then(|(_, value)| *value)
 }
 
 /// Returns true if the media type is that of a single JSON value.

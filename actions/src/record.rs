@@ -223,9 +223,9 @@ mod tests {
             (&json!("k"), &json!("2026-03-29T01:30:00Z"))
         );
         let back = OwnedRecord::from_parked("t", 1, 2, &headers, b"value");
-        let wanted = RawRecord { topic: "t", partition: 1, offset: 2, ..record };
-        assert_eq!(back.as_raw(), wanted);
-        assert_eq!(OwnedRecord::from(&wanted).as_raw(), wanted);
+        let expected = RawRecord { topic: "t", partition: 1, offset: 2, ..record };
+        assert_eq!(back.as_raw(), expected);
+        assert_eq!(OwnedRecord::from(&expected).as_raw(), expected);
     }
 
     #[test]

@@ -39,11 +39,11 @@ struct Grants {
     ))]
 pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<Uuid>("after"), query.limit());
-    let state_wanted = query.parsed::<RewardState>("state");
+    let requested_state = query.parsed::<RewardState>("state");
     let code = query.text("code");
     query.finish()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let filter = Filter { state: state_wanted, code, after, limit, ..Filter::default() };
+    let filter = Filter { state: requested_state, code, after, limit, ..Filter::default() };
     let page = deliveries::list(&state.operators, &filter).await?.ok_or_else(|| {
         InputError::parameter("after", "unknown grant; use `next` of the previous page")
     })?;

@@ -126,7 +126,7 @@ pub struct SourcePosition {
     pub partition: Option<i32>,
     /// The offset.
     pub offset: Option<i64>,
-    /// The number of times the topic was accepted again after it had been deleted and created anew.
+    /// The number of times the topic was accepted again after it had been recreated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<i32>,
 }

@@ -14,7 +14,7 @@ use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
 use plaudit_domain::user_tasks::{ActionInput, Event, Seed, UserTasks, decide_action, evolve};
-use plaudit_event_store::catalogue_store::{CatalogueStore, Unfit, with_drafts};
+use plaudit_event_store::catalogue_store::{CatalogueConflict, CatalogueStore, with_drafts};
 use plaudit_event_store::{budgets, off_the_runtime, reader, seen_actions};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -89,16 +89,16 @@ pub struct SimulatedTask {
 pub enum SimulationError {
     /// The drafts do not fit the catalogue.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Unfit(Vec<Unfit>),
+    Conflicts(Vec<CatalogueConflict>),
     /// An action belongs to another user than the history.
-    #[error("action {index} is of user {got}, but the history is of user {wanted}")]
+    #[error("action {index} is of user {got}, but the history is of user {expected}")]
     OtherUser {
         /// The position of the action in the input, from 0.
         index: usize,
         /// The action's user.
         got: UserId,
         /// The user of the history.
-        wanted: UserId,
+        expected: UserId,
     },
     /// The computation exceeded its time limit.
     #[error("the dry run takes more than {} s; try fewer actions", COMPUTING_MAX.as_secs())]
@@ -131,11 +131,11 @@ impl Simulation {
         pool: &PgPool,
     ) -> Result<PreparedSimulation, SimulationError> {
         let SimulationInput { user, actions, drafts } = input;
-        if let Some(wanted) = &user {
-            let other = actions.iter().position(|action| action.user != *wanted);
+        if let Some(expected) = &user {
+            let other = actions.iter().position(|action| action.user != *expected);
             if let Some(index) = other {
-                let (got, wanted) = (actions[index].user.clone(), wanted.clone());
-                return Err(SimulationError::OtherUser { index, got, wanted });
+                let (got, expected) = (actions[index].user.clone(), expected.clone());
+                return Err(SimulationError::OtherUser { index, got, expected });
             }
         }
         let now = Timestamp::now();
@@ -144,7 +144,7 @@ impl Simulation {
             [] => None,
             drafts => {
                 let together = off_the_runtime(|| with_drafts(&in_force, drafts, now));
-                Some(together.map_err(SimulationError::Unfit)?)
+                Some(together.map_err(SimulationError::Conflicts)?)
             }
         };
         let mut states: BTreeMap<UserId, UserTasks> =

@@ -20,7 +20,7 @@ use crate::expression::{Expression, Filter, InvalidExpression, InvalidFilter};
 use crate::ids::TaskId;
 use budgets::Budgets;
 use definition::{OnNewVersion, TaskDefinition, ZoneRule};
-use dependencies::judging_order;
+use dependencies::decision_order;
 
 pub use amnesty::{AMNESTIES_MAX, Amnesty};
 pub use audience::{audience_filter, unguarded_attributes};
@@ -233,12 +233,12 @@ impl CatalogueTask {
         )
     }
 
-    /// The tasks that must be judged before this one, by its version in force.
+    /// The tasks that must be decided before this one, by its version in force.
     fn depends_on_now(&self) -> BTreeSet<&TaskId> {
         self.current().definition.depends_on().collect()
     }
 
-    /// The tasks that must be judged before this one, by any version: an open period may follow an
+    /// The tasks that must be decided before this one, by any version: an open period may follow an
     /// earlier one.
     pub fn depends_on_in_any_version(&self) -> BTreeSet<&TaskId> {
         self.versions.iter().flat_map(|v| v.definition.depends_on()).collect()
@@ -279,16 +279,16 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Sorts tasks into the order in which they are judged: those that others depend on first, then
-    /// by `order`, then by id. Dependencies of earlier versions count too, because open periods may
+    /// Sorts tasks into the order of decisions: those that others depend on first, then by `order`,
+    /// then by id. Dependencies of earlier versions count too, because open periods may
     /// follow those versions. If that gives a cycle, only the versions in force count.
     ///
     /// # Errors
     ///
     /// [`DependencyCycle`] if tasks require, or count the completions of, each other.
     pub fn new(revision: i64, tasks: Vec<CatalogueTask>) -> Result<Self, DependencyCycle> {
-        let order = judging_order(&tasks, CatalogueTask::depends_on_in_any_version)
-            .or_else(|_| judging_order(&tasks, CatalogueTask::depends_on_now))?;
+        let order = decision_order(&tasks, CatalogueTask::depends_on_in_any_version)
+            .or_else(|_| decision_order(&tasks, CatalogueTask::depends_on_now))?;
         let mut tasks: HashMap<TaskId, CatalogueTask> =
             tasks.into_iter().map(|task| (task.id.clone(), task)).collect();
         let tasks: Vec<_> = order.iter().filter_map(|id| tasks.remove(id)).collect();
@@ -344,7 +344,7 @@ impl Catalogue {
         self.task(id)?.version(version)
     }
 
-    /// All tasks, in judging order.
+    /// All tasks, in decision order.
     pub fn tasks(&self) -> &[CatalogueTask] {
         &self.tasks
     }

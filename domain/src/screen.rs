@@ -174,7 +174,7 @@ pub struct RewardScreen {
     pub meta: Meta,
 }
 
-/// The grant of a reward line that is owed.
+/// The grant of a reward line that is due.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GrantScreen {
     /// The grant's id.
@@ -275,7 +275,7 @@ impl<'a> Reader<'a> {
         let offered = task.status != Status::Retired
             && definition.window.contains(self.now)
             && self.is_in_audience(place.version);
-        let of_category = |wanted| definition.category.as_deref() == Some(wanted);
+        let of_category = |requested| definition.category.as_deref() == Some(requested);
         let shown = offered || claimable || left_out == LeftOut::Shown;
         if !shown || !self.request.category.is_none_or(of_category) {
             return None;
@@ -284,7 +284,7 @@ impl<'a> Reader<'a> {
         let standing = kind.rules().standing(&place, past, &self.state.zones, self.now);
         let locked_by = self.locked_by(&definition.requires);
         let shown_state = self.state_of(&place, &standing, claimable, !locked_by.is_empty());
-        if self.request.state.is_some_and(|wanted| wanted != shown_state) {
+        if self.request.state.is_some_and(|requested| requested != shown_state) {
             return None;
         }
         let locale = self.request.locale;

@@ -25,15 +25,15 @@ pub use decide::{
     streak::swept_at,
 };
 pub use event::{
-    Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, Rejudged, Reward,
+    Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, RecomputedPast, Reward,
     UnclaimedRewards,
 };
 pub use evolve::{evolve, fold, outcomes};
 pub use seen::{InvalidValueSet, SEEN_PER_PERIOD_MAX, SMALL_SET_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
     ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, Grant, GrantedLine, PeriodState,
-    ReachedMilestone, ReachedStep, ReservedFreeze, RewardState, StreakState, Stretch, TaskState,
-    Told, UnknownRewardState, UserTasks, WaitingMilestone,
+    ReachedMilestone, ReachedStep, RecordedGap, ReservedFreeze, RewardState, StreakState, Stretch,
+    TaskState, UnknownRewardState, UserTasks, WaitingMilestone,
 };
 
 pub use seed::Seed;

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Time limit for a start, which takes 3 to 6 s with a core to itself and many times that beside a
 /// build.
-const START_PATIENCE: Duration = Duration::from_secs(120);
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
+const START_WAIT_MAX: Duration = Duration::from_secs(120);
+const STOP_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// The options of a private Kafka.
 #[derive(Debug, Clone)]
@@ -110,7 +110,7 @@ impl Kafka {
     /// Stops the broker in order. Does nothing if it is down.
     pub async fn stop(&mut self) {
         if let Some(process) = self.process.take() {
-            process.end(Signal::SIGTERM, STOP_PATIENCE).await;
+            process.end(Signal::SIGTERM, STOP_WAIT_MAX).await;
         }
     }
 
@@ -222,8 +222,8 @@ impl Kafka {
                 Ok(()) => return Ok(()),
                 Err(last) => last,
             };
-            if begun.elapsed() > START_PATIENCE {
-                let (server, waited) = ("Kafka", START_PATIENCE);
+            if begun.elapsed() > START_WAIT_MAX {
+                let (server, waited) = ("Kafka", START_WAIT_MAX);
                 let log = self.dir.join("kafka.log");
                 break EmbeddedError::NotAnswering { server, waited, last, log };
             }
@@ -253,7 +253,7 @@ impl Kafka {
 impl Drop for Kafka {
     fn drop(&mut self) {
         if let Some(process) = self.process.take() {
-            process.end_blocking(Signal::SIGTERM, STOP_PATIENCE);
+            process.end_blocking(Signal::SIGTERM, STOP_WAIT_MAX);
         }
     }
 }

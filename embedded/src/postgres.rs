@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Time limit for a start. Recovery after a crash may have to read the whole log since the last
 /// checkpoint.
-const START_PATIENCE: Duration = Duration::from_secs(120);
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const START_WAIT_MAX: Duration = Duration::from_secs(120);
+const STOP_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The options of a private `PostgreSQL`.
 #[derive(Debug, Clone)]
@@ -152,7 +152,7 @@ impl Postgres {
     /// Stops the server in order: open transactions are rolled back. Does nothing if it is down.
     pub async fn stop(&mut self) {
         if let Some(process) = self.process.take() {
-            process.end(Signal::SIGINT, STOP_PATIENCE).await; // a "fast" shutdown
+            process.end(Signal::SIGINT, STOP_WAIT_MAX).await; // a "fast" shutdown
         }
     }
 
@@ -220,8 +220,8 @@ impl Postgres {
                 let tail = owned_dir::tail(&log);
                 break EmbeddedError::EndedEarly { server: "PostgreSQL", log, tail };
             }
-            if begun.elapsed() > START_PATIENCE {
-                let (server, waited) = ("PostgreSQL", START_PATIENCE);
+            if begun.elapsed() > START_WAIT_MAX {
+                let (server, waited) = ("PostgreSQL", START_WAIT_MAX);
                 break EmbeddedError::NotAnswering { server, waited, last, log };
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
@@ -256,7 +256,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(process) = self.process.take() {
-            process.end_blocking(Signal::SIGINT, STOP_PATIENCE);
+            process.end_blocking(Signal::SIGINT, STOP_WAIT_MAX);
         }
     }
 }

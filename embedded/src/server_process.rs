@@ -57,10 +57,10 @@ impl ServerProcess {
         !matches!(self.server.try_wait(), Ok(None))
     }
 
-    /// Sends `signal` and waits for the end, or kills the process after `patience`.
-    pub(crate) async fn end(mut self, signal: Signal, patience: Duration) {
+    /// Sends `signal` and waits for the end, or kills the process after `wait_max`.
+    pub(crate) async fn end(mut self, signal: Signal, wait_max: Duration) {
         self.send(signal);
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + wait_max;
         while !self.has_ended() && Instant::now() < deadline {
             tokio::time::sleep(GLANCE).await;
         }
@@ -68,9 +68,9 @@ impl ServerProcess {
     }
 
     /// Does the same as [`Self::end`] without awaiting.
-    pub(crate) fn end_blocking(mut self, signal: Signal, patience: Duration) {
+    pub(crate) fn end_blocking(mut self, signal: Signal, wait_max: Duration) {
         self.send(signal);
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + wait_max;
         while !self.has_ended() && Instant::now() < deadline {
             std::thread::sleep(GLANCE);
         }

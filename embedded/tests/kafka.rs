@@ -8,13 +8,13 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_MAX: Duration = Duration::from_secs(120);
 
 async fn send(payload: &str, topic: &str, kafka: &Kafka) {
     let producer: FutureProducer =
         ClientConfig::new().set("bootstrap.servers", kafka.brokers()).create().unwrap();
     let record = FutureRecord::<str, str>::to(topic).partition(0).payload(payload);
-    producer.send(record, PATIENCE).await.unwrap();
+    producer.send(record, WAIT_MAX).await.unwrap();
 }
 
 /// Returns the first `count` records of a topic, as a new group with the given protocol receives
@@ -42,8 +42,8 @@ async fn received(count: usize, protocol: &str, topic: &str, kafka: &Kafka) -> V
             }
         }
     };
-    let is_in_time = tokio::time::timeout(PATIENCE, receiving).await.is_ok();
-    assert!(is_in_time, "{payloads:?} of {count} in {PATIENCE:?}; the last error: {last_error:?}");
+    let is_in_time = tokio::time::timeout(WAIT_MAX, receiving).await.is_ok();
+    assert!(is_in_time, "{payloads:?} of {count} in {WAIT_MAX:?}; the last error: {last_error:?}");
     payloads
 }
 

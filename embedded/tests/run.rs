@@ -28,7 +28,7 @@ fn it_says_how_it_is_used() {
 
 /// Shorter than the command's sleep, and longer than a busy machine takes to start and stop two
 /// servers.
-const PATIENCE: Duration = Duration::from_secs(300);
+const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// Returns true if the process has a handler for SIGTERM. Without one, the signal just ends it.
 fn catches_sigterm(pid: u32) -> bool {
@@ -43,12 +43,12 @@ fn a_signal_reaches_the_command_and_what_that_started() {
     let begun = Instant::now();
     // From then on a signal ends everything, during the start as well as later.
     while !catches_sigterm(owner.id()) {
-        assert!(begun.elapsed() < PATIENCE, "it never listened to SIGTERM");
+        assert!(begun.elapsed() < WAIT_MAX, "it never listened to SIGTERM");
         std::thread::sleep(Duration::from_millis(5));
     }
     let terminated =
         Command::new("kill").args(["-TERM", &owner.id().to_string()]).status().unwrap();
     assert!(terminated.success());
     assert_eq!(owner.wait().unwrap().code(), Some(143));
-    assert!(begun.elapsed() < PATIENCE, "it waited for the command's own end");
+    assert!(begun.elapsed() < WAIT_MAX, "it waited for the command's own end");
 }

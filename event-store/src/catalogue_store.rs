@@ -28,7 +28,7 @@ use crate::instant;
 
 pub use amnesties::{AmnestyError, AmnestyScope, DeclaredAmnesty, amnesties, declare_amnesty};
 pub use changes::{TaskChange, TaskChangeKind, changes_of};
-pub use fit::{Unfit, check_fit, with_drafts};
+pub use fit::{CatalogueConflict, check_fit, with_drafts};
 pub use publish::{Author, PublishError, Published, publish, roll_back, set_status};
 pub use reach::{UsersReached, users_reached};
 use unmatched_types::UnmatchedTypes;

@@ -334,7 +334,7 @@ impl Executor {
         lanes::forget_external_appends(&decided.caught_up(), tx).await?;
         seen_actions::remember(&decided.newly_seen, decided.dedup_window, tx).await?;
         seen_actions::remember_again(&decided.seen_again, decided.dedup_window, tx).await?;
-        actions::remember(&decided.judged_for_backfills, tx).await?;
+        actions::remember(&decided.backfill_actions, tx).await?;
         source_offsets::advance(&decided.offsets_moved, tx).await?;
         parked::insert(&decided.parked, tx).await?;
         parked::resolve(&decided.parked_resolved, tx).await?;

@@ -38,7 +38,7 @@ pub async fn write(
         batch.changes.users.iter().map(|u| ((u.lane, u.user.clone()), u.touched.clone())).collect();
     let in_lanes: BTreeSet<Lane> = users.keys().map(|(lane, _)| *lane).collect();
     let key = SourceKey { topic: "floor".into(), incarnation: 0, partition: 0 };
-    let wanted: HashSet<_> = in_lanes.iter().map(|lane| (*lane, key.clone())).collect();
+    let keys: HashSet<_> = in_lanes.iter().map(|lane| (*lane, key.clone())).collect();
     let mut tx = pool.begin_with(crate::pool::BEGIN_PROBING).await?;
     let locked = match lanes::lock(&in_lanes, LaneWait::UpTo(LANE_WAIT), &mut tx).await? {
         LockOutcome::Locked(locked) => locked,
@@ -47,7 +47,7 @@ pub async fn write(
     states::load(&users, states::Refold::Lanes(&BTreeSet::new()), None, &BTreeSet::new(), &mut tx)
         .await?;
     seen_actions::known(&batch.identities, locked.dedup_window, &mut tx).await?;
-    source_offsets::load(&wanted, &mut tx).await?;
+    source_offsets::load(&keys, &mut tx).await?;
     log::append(&batch.changes.events, &mut tx).await?;
     states::save(&batch.changes, &mut tx).await?;
     rewards::save(&batch.changes, &mut tx).await?;
@@ -58,7 +58,7 @@ pub async fn write(
     };
     let seen: Vec<NewlySeen> = batch.identities.iter().map(seen).collect();
     seen_actions::remember(&seen, locked.dedup_window, &mut tx).await?;
-    let moved: HashMap<_, _> = wanted.into_iter().map(|at| (at, batch.next_offset)).collect();
+    let moved: HashMap<_, _> = keys.into_iter().map(|at| (at, batch.next_offset)).collect();
     source_offsets::advance(&moved, &mut tx).await?;
     for projection in projections {
         projection.apply(&batch.changes, &mut tx).await?;

@@ -13,22 +13,22 @@ const KEPT_DAYS: i32 = 30;
 
 /// Loads the receipts stored under these keys.
 pub async fn load(
-    wanted: &[(Lane, RequestKey)],
+    requested: &[(Lane, RequestKey)],
     connection: &mut PgConnection,
 ) -> sqlx::Result<HashMap<RequestKey, HandReceipt>> {
-    if wanted.is_empty() {
+    if requested.is_empty() {
         return Ok(HashMap::new());
     }
     let rows: Vec<(i64, Json<HandReceipt>)> =
         sqlx::query_as(include_str!("hand_receipts/load.sql"))
-            .bind(wanted.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-            .bind(wanted.iter().map(|(_, of)| of.user.as_str()).collect::<Vec<_>>())
-            .bind(wanted.iter().map(|(_, of)| of.operation.as_str()).collect::<Vec<_>>())
-            .bind(wanted.iter().map(|(_, of)| of.key.as_str()).collect::<Vec<_>>())
+            .bind(requested.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+            .bind(requested.iter().map(|(_, of)| of.user.as_str()).collect::<Vec<_>>())
+            .bind(requested.iter().map(|(_, of)| of.operation.as_str()).collect::<Vec<_>>())
+            .bind(requested.iter().map(|(_, of)| of.key.as_str()).collect::<Vec<_>>())
             .fetch_all(connection)
             .await?;
     // `with ordinality` counts from 1.
-    let of = |place: i64| wanted.get(usize::try_from(place - 1).ok()?);
+    let of = |place: i64| requested.get(usize::try_from(place - 1).ok()?);
     let found = rows
         .into_iter()
         .filter_map(|(place, Json(receipt))| of(place).map(|(_, of)| (of.clone(), receipt)));

@@ -145,19 +145,19 @@ mod tests {
         let origin = Origin::Record(at);
         let written = Metadata::new(&origin, None, Some("adjust"));
         let stored: Value = serde_json::from_str(&written.to_json()).unwrap();
-        let wanted = json!({
+        let expected = json!({
             "command": "adjust", "topic": "plaudit.actions", "partition": "3", "offset": "17",
             "incarnation": "2",
         });
-        assert_eq!(stored, wanted);
+        assert_eq!(stored, expected);
         assert_eq!(Metadata::read(&stored), written);
     }
 
     #[test]
     fn what_stock_code_wrote_counts_as_missing_field_by_field() {
         let stored = json!({ "topic": "t", "partition": "third", "offset": null, "mine": "x" });
-        let wanted = Metadata { topic: Some("t".into()), ..Metadata::default() };
-        assert_eq!(Metadata::read(&stored), wanted);
+        let expected = Metadata { topic: Some("t".into()), ..Metadata::default() };
+        assert_eq!(Metadata::read(&stored), expected);
         assert_eq!(Metadata::read(&json!("text")), Metadata::default());
     }
 }

@@ -10,16 +10,16 @@ use crate::batch::{ClaimKey, Receipt};
 
 /// Loads the receipts stored under these idempotency keys.
 pub async fn load(
-    wanted: &[(Lane, ClaimKey)],
+    requested: &[(Lane, ClaimKey)],
     connection: &mut PgConnection,
 ) -> sqlx::Result<HashMap<ClaimKey, Vec<Receipt>>> {
-    if wanted.is_empty() {
+    if requested.is_empty() {
         return Ok(HashMap::new());
     }
-    let in_lanes: Vec<i16> = wanted.iter().map(|(lane, _)| lane.0).collect();
-    let users: Vec<&str> = wanted.iter().map(|(_, of)| of.user.as_str()).collect();
-    let tasks: Vec<&str> = wanted.iter().map(|(_, of)| of.task_text()).collect();
-    let keys: Vec<&str> = wanted.iter().map(|(_, of)| of.key.as_str()).collect();
+    let in_lanes: Vec<i16> = requested.iter().map(|(lane, _)| lane.0).collect();
+    let users: Vec<&str> = requested.iter().map(|(_, of)| of.user.as_str()).collect();
+    let tasks: Vec<&str> = requested.iter().map(|(_, of)| of.task_text()).collect();
+    let keys: Vec<&str> = requested.iter().map(|(_, of)| of.key.as_str()).collect();
     let rows: Vec<(i64, Json<Vec<Receipt>>)> = sqlx::query_as(include_str!("receipts/load.sql"))
         .bind(&in_lanes)
         .bind(&users)
@@ -28,7 +28,7 @@ pub async fn load(
         .fetch_all(connection)
         .await?;
     // `with ordinality` counts from 1.
-    let of = |place: i64| wanted.get(usize::try_from(place - 1).ok()?);
+    let of = |place: i64| requested.get(usize::try_from(place - 1).ok()?);
     let found = rows
         .into_iter()
         .filter_map(|(place, Json(receipts))| of(place).map(|(_, of)| (of.clone(), receipts)));

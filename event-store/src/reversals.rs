@@ -24,17 +24,17 @@ const PAGE: i64 = 32;
 
 /// Loads the events of actions. Actions that are no longer known, or have no events, are left out.
 pub async fn load(
-    wanted: &BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
+    requested: &BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
     window: i32,
     connection: &mut PgConnection,
 ) -> sqlx::Result<FoundReversals> {
     let mut found = FoundReversals::new();
-    if wanted.is_empty() {
+    if requested.is_empty() {
         return Ok(found);
     }
-    let identities: Vec<_> = wanted.keys().map(|(lane, _, target)| (*lane, *target)).collect();
+    let identities: Vec<_> = requested.keys().map(|(lane, _, target)| (*lane, *target)).collect();
     let first = seen_actions::first_events(&identities, window, connection).await?;
-    for ((lane, user, target), action) in wanted {
+    for ((lane, user, target), action) in requested {
         if let Some(sequence) = first.get(target) {
             let facts = facts_from(*lane, user, *sequence, action, connection).await?;
             found.insert(*target, facts);

@@ -28,15 +28,15 @@ impl From<&SourcePosition> for SourceKey {
 
 /// Loads the offsets of (lane, source partition) pairs.
 pub async fn load(
-    wanted: &HashSet<(Lane, SourceKey)>,
+    requested: &HashSet<(Lane, SourceKey)>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<LaneOffsets> {
-    if wanted.is_empty() {
+    if requested.is_empty() {
         return Ok(LaneOffsets::new());
     }
     let (mut in_lanes, mut topics, mut incarnations, mut partitions) =
         (vec![], vec![], vec![], vec![]);
-    for (lane, key) in wanted {
+    for (lane, key) in requested {
         in_lanes.push(lane.0);
         topics.push(key.topic.as_ref());
         incarnations.push(key.incarnation);

@@ -131,7 +131,7 @@ impl HeadWatch {
         }
     }
 
-    /// Reads while anybody waits, at the shortest of the wanted intervals.
+    /// Reads while anybody waits, at the shortest of the requested intervals.
     async fn read_on(&self) {
         let mut read_at: Option<Instant> = None;
         // Kept while somebody waits: taking one from the pool costs more than the read.

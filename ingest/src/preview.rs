@@ -67,12 +67,12 @@ fn read(
         .ok_or_else(|| PreviewError::Broker(format!("the topic {topic} does not exist")))?;
     let mut assigned = TopicPartitionList::new();
     let mut open = BTreeSet::new();
-    let wanted = i64::try_from(count).unwrap_or(i64::MAX);
+    let requested = i64::try_from(count).unwrap_or(i64::MAX);
     for partition in partitions {
         let at = SourcePartition { topic: topic.into(), partition: partition.id };
         let marks = broker.watermarks(&at).map_err(unreachable)?;
         if marks.high > marks.low {
-            let start = marks.low.max(marks.high - wanted);
+            let start = marks.low.max(marks.high - requested);
             assigned.add_partition_offset(topic, partition.id, Offset::Offset(start))?;
             open.insert(partition.id);
         }

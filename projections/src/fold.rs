@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 /// The parts of a user to fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum FoldParts {
     /// The rules' state.
     State,
     /// The rewards, which follow from few of the events.
@@ -20,7 +20,7 @@ pub(crate) enum Wanted {
     Both,
 }
 
-impl Wanted {
+impl FoldParts {
     /// The kinds of events that these parts follow from.
     pub fn kinds(self) -> Kinds {
         if self == Self::Rewards { Kinds::OfRewards } else { Kinds::All }
@@ -50,11 +50,11 @@ impl FoldedUser {
         }
     }
 
-    pub fn record(&mut self, wanted: Wanted, fact: &Fact) {
-        if wanted != Wanted::Rewards {
+    pub fn record(&mut self, parts: FoldParts, fact: &Fact) {
+        if parts != FoldParts::Rewards {
             evolve(&mut self.state, &fact.event);
         }
-        if wanted != Wanted::State {
+        if parts != FoldParts::State {
             self.ledger.record(&fact.event, fact.position);
         }
         self.sequence = fact.sequence;
@@ -86,9 +86,9 @@ impl Open {
         Self { user: user.to_owned(), fold: fold.map_err(|error| error.to_string()) }
     }
 
-    fn record(&mut self, wanted: Wanted, facts: UserFacts) {
+    fn record(&mut self, parts: FoldParts, facts: UserFacts) {
         if let Ok(folded) = &mut self.fold {
-            facts.facts.iter().for_each(|fact| folded.record(wanted, fact));
+            facts.facts.iter().for_each(|fact| folded.record(parts, fact));
             if let Some(reason) = facts.unreadable {
                 self.fold = Err(reason);
             }
@@ -110,14 +110,14 @@ const USERS_AT_ONCE: usize = 64;
 /// Folds some users, each in its lane. Returns them by lane; users without events are left out.
 pub(crate) async fn users(
     users: &[(Lane, &str)],
-    wanted: Wanted,
+    parts: FoldParts,
     connection: &mut PgConnection,
 ) -> sqlx::Result<BTreeMap<Lane, Folded>> {
     let mut all: BTreeMap<Lane, Folded> = BTreeMap::new();
     for some in users.chunks(USERS_AT_ONCE) {
-        for facts in reader::users_whole(some, wanted.kinds(), connection).await? {
+        for facts in reader::users_whole(some, parts.kinds(), connection).await? {
             let (lane, mut open) = (facts.lane, Open::new(&facts.user));
-            open.record(wanted, facts);
+            open.record(parts, facts);
             open.close(all.entry(lane).or_default());
         }
     }
@@ -128,7 +128,7 @@ pub(crate) async fn users(
 /// end.
 pub(crate) struct LaneFold {
     lane: Lane,
-    wanted: Wanted,
+    parts: FoldParts,
     /// The last event that was read.
     after: (String, i64),
     /// The user whose later events may be on the next page.
@@ -138,9 +138,9 @@ pub(crate) struct LaneFold {
 
 impl LaneFold {
     /// Starts with the first user after this one; `None` for the first of the lane.
-    pub fn after(lane: Lane, wanted: Wanted, user: Option<String>) -> Self {
+    pub fn after(lane: Lane, parts: FoldParts, user: Option<String>) -> Self {
         let after = (user.unwrap_or_default(), i64::MAX);
-        Self { lane, wanted, after, open: None, has_ended: false }
+        Self { lane, parts, after, open: None, has_ended: false }
     }
 
     /// Reads a page and returns the users that it completes, maybe none; `None` after the last.
@@ -154,7 +154,7 @@ impl LaneFold {
         }
         let after = (self.after.0.as_str(), self.after.1);
         let page =
-            reader::users_page(self.lane, after, self.wanted.kinds(), events, connection).await?;
+            reader::users_page(self.lane, after, self.parts.kinds(), events, connection).await?;
         let mut completed = Folded::default();
         for facts in page.users {
             if self.open.as_ref().is_none_or(|open| open.user != facts.user)
@@ -163,7 +163,7 @@ impl LaneFold {
                 closed.close(&mut completed);
             }
             if let Some(open) = &mut self.open {
-                open.record(self.wanted, facts);
+                open.record(self.parts, facts);
             }
         }
         let is_full = i64::try_from(page.events).is_ok_and(|count| count >= events);

@@ -25,8 +25,8 @@ struct Scope {
 impl Scope {
     fn named(name: Option<&str>) -> Result<Self, ProjectionError> {
         let named = name.map(View::named).transpose()?;
-        let wanted = |view| named.is_none_or(|named| named == view);
-        Ok(Self { tasks: wanted(View::Tasks), rewards: wanted(View::Rewards) })
+        let is_included = |view| named.is_none_or(|named| named == view);
+        Ok(Self { tasks: is_included(View::Tasks), rewards: is_included(View::Rewards) })
     }
 }
 

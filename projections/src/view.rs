@@ -3,7 +3,7 @@
 use plaudit_event_store::{rewards, states};
 
 use crate::ProjectionError;
-use crate::fold::Wanted;
+use crate::fold::FoldParts;
 
 /// A view that is derived from the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,11 +59,11 @@ impl View {
         }
     }
 
-    /// The part of a user that its rows are derived from.
-    pub fn wanted(self) -> Wanted {
+    /// Returns the parts of a user that the rows of this view are derived from.
+    pub fn parts(self) -> FoldParts {
         match self {
-            Self::Tasks => Wanted::State,
-            Self::Rewards => Wanted::Rewards,
+            Self::Tasks => FoldParts::State,
+            Self::Rewards => FoldParts::Rewards,
         }
     }
 

@@ -50,7 +50,7 @@ fn read(parked: &Parked, sources: &Sources) -> Result<Vec<Action>, String> {
             Mapped::Action(action) => Some(&action.user),
             Mapped::Park(why) => why.user.as_ref(),
         };
-        let is_other = |wanted: &str| of.is_some_and(|user| user.as_str() != wanted);
+        let is_other = |requested: &str| of.is_some_and(|user| user.as_str() != requested);
         match part {
             _ if parked.user.as_deref().is_some_and(is_other) => {}
             Mapped::Action(action) => actions.push(action),

@@ -243,7 +243,7 @@ impl Resolver {
             origin: origin(parked),
         });
         let applied = in_time(self.commands.submit(items.collect())).await?;
-        let count = |wanted: &Outcome| applied.iter().filter(|a| a.outcome == *wanted).count();
+        let count = |outcome: &Outcome| applied.iter().filter(|a| a.outcome == *outcome).count();
         let (accepted, duplicates) = (count(&Outcome::Accepted), count(&Outcome::Duplicate));
         // If an action waits behind another record of its user, it is parked in a record of its
         // own.

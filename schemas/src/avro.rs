@@ -173,14 +173,14 @@ mod tests {
 
     #[test]
     fn decimals_are_exact_texts() {
-        for (bytes, scale, wanted) in [
+        for (bytes, scale, expected) in [
             (&[0x04, 0xce][..], 2, "12.30"),
             (&[0xfb, 0x32], 2, "-12.30"),
             (&[5], 3, "0.005"),
             (&[0xff], 0, "-1"),
             (&[0], 2, "0.00"),
         ] {
-            assert_eq!(decimal_text(bytes, scale).as_deref(), Some(wanted));
+            assert_eq!(decimal_text(bytes, scale).as_deref(), Some(expected));
         }
         assert_eq!(decimal_text(&[1; 17], 2), None);
     }

@@ -164,13 +164,13 @@ impl Config {
         let mut errors = Vec::new();
         for setting in SETTINGS {
             let Some(value) = self.values.get(setting.path) else { continue };
-            if let Err(wanted) = setting.accepts(&value.text) {
+            if let Err(expected) = setting.accepts(&value.text) {
                 if matches!(setting.kind, Kind::Channels) {
-                    errors.push(format!("`{}` (from {}): {wanted}", setting.path, value.from));
+                    errors.push(format!("`{}` (from {}): {expected}", setting.path, value.from));
                     continue;
                 }
                 errors.push(format!(
-                    "`{}` (from {}) must be {wanted}, got {:?}",
+                    "`{}` (from {}) must be {expected}, got {:?}",
                     setting.path,
                     value.from,
                     redacted(setting.path, &value.text)

@@ -208,9 +208,9 @@ pub fn readers_max(config: &Config) -> Result<u32, Failure> {
         (config.number("database.connections_max"), config.number("ingest.workers"));
     let reserved = workers + OTHER_WRITERS;
     all.checked_sub(reserved).filter(|left| *left >= READERS_MIN).ok_or_else(|| {
-        let wanted = reserved + READERS_MIN;
+        let needed = reserved + READERS_MIN;
         Failure::new(format!(
-            "`database.connections_max` is {all}; with `ingest.workers` = {workers} at least {wanted} are needed: {reserved} for writing, {READERS_MIN} for reading"
+            "`database.connections_max` is {all}; with `ingest.workers` = {workers} at least {needed} are needed: {reserved} for writing, {READERS_MIN} for reading"
         ))
     })
 }

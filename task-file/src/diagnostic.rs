@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One reason why a task file is refused, or one thing in it that is legal but suspicious.
+/// One reason why a task file is refused, or one thing in it that is legal but questionable.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
     /// From 1.

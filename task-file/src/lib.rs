@@ -57,7 +57,7 @@ pub struct LocatedTask {
     /// Line and column, by the path below the task; the task itself is at the empty path.
     places: BTreeMap<String, (usize, usize)>,
     /// Warnings that depend on neither the time nor the catalogue.
-    suspicious: Vec<Diagnostic>,
+    fixed_warnings: Vec<Diagnostic>,
 }
 
 impl LocatedTask {
@@ -103,7 +103,7 @@ impl LocatedTask {
     ) -> Vec<Diagnostic> {
         let found = warnings::of(&self.definition, now, catalogue, recent).into_iter();
         let found = found.map(|(path, message)| self.diagnostic(&path, message));
-        let mut all: Vec<_> = self.suspicious.iter().cloned().chain(found).collect();
+        let mut all: Vec<_> = self.fixed_warnings.iter().cloned().chain(found).collect();
         all.sort();
         all
     }
@@ -167,7 +167,7 @@ fn hand_out(warnings: Vec<Diagnostic>, tasks: &mut [LocatedTask]) -> Vec<Diagnos
         // `tasks[2]` of `tasks[2].objective.on`.
         let end = warning.path.find(']').map_or(0, |end| end + 1);
         match by_path.get_mut(&warning.path[..end]) {
-            Some(task) => task.suspicious.push(warning),
+            Some(task) => task.fixed_warnings.push(warning),
             None => left.push(warning),
         }
     }
@@ -212,7 +212,7 @@ fn read_file(root: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Lo
     let tasks = places.iter().zip(drafts).map(|(place, draft)| {
         let definition = draft.definition?;
         let (path, places) = (place.path.clone(), draft.places);
-        Some(LocatedTask { definition, path, places, suspicious: Vec::new() })
+        Some(LocatedTask { definition, path, places, fixed_warnings: Vec::new() })
     });
     let tasks: Vec<_> = tasks.flatten().collect();
     if tasks.len() == places.len() {

@@ -15,7 +15,7 @@ const EXCERPT_CHARS_MAX: usize = 60;
 pub struct Diagnostics {
     /// The reasons why the file is refused.
     pub errors: Vec<Diagnostic>,
-    /// Parts that are legal but suspicious.
+    /// Parts that are legal but questionable.
     pub warnings: Vec<Diagnostic>,
     /// The patterns of the file's expressions so far.
     patterns: PatternTotal,
@@ -60,7 +60,7 @@ impl Diagnostics {
         Some(expression)
     }
 
-    /// Reports something that is legal but suspicious.
+    /// Reports something that is legal but questionable.
     pub fn warn(&mut self, place: &Located<'_>, message: impl Display) {
         let Located { node, path } = place;
         self.warnings.push(Diagnostic::new(node.line, node.column, path, message));
@@ -90,8 +90,8 @@ pub fn excerpt(text: &str) -> String {
 }
 
 impl<'n> Located<'n> {
-    fn wrong(&self, wanted: impl Display, diagnostics: &mut Diagnostics) {
-        diagnostics.add(self, format_args!("must be {wanted}, got {}", describe(self.node)));
+    fn wrong(&self, expected: impl Display, diagnostics: &mut Diagnostics) {
+        diagnostics.add(self, format_args!("must be {expected}, got {}", describe(self.node)));
     }
 
     /// Reads a text.

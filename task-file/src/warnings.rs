@@ -1,4 +1,4 @@
-//! Parts of a task that are legal but suspicious.
+//! Parts of a task that are legal but questionable.
 
 mod fields;
 mod rewards;
@@ -12,7 +12,7 @@ use plaudit_domain::catalogue::{Catalogue, Status};
 /// The path below the task, and the message.
 type Warning = (String, String);
 
-/// Finds the suspicious parts of a task, at this time, beside the catalogue in force, and beside
+/// Finds the questionable parts of a task, at this time, beside the catalogue in force, and beside
 /// the fields that recent actions had.
 pub fn of(
     task: &TaskDefinition,

@@ -41,23 +41,23 @@ fn binary_with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 #[test]
 fn both_modes_mean_the_same() {
     let structured = event().to_string();
-    let wanted = from_json(&event()).unwrap();
-    assert_eq!((wanted.user.as_str(), wanted.kind.as_str()), ("u42", "gift.sent"));
+    let expected = from_json(&event()).unwrap();
+    assert_eq!((expected.user.as_str(), expected.kind.as_str()), ("u42", "gift.sent"));
     let structured = |headers: &[_]| read(headers, Some(structured.as_bytes())).unwrap();
-    assert_eq!(structured(&[]), wanted);
-    assert_eq!(structured(&[("content-type", "application/cloudevents+json")]), wanted);
+    assert_eq!(structured(&[]), expected);
+    assert_eq!(structured(&[("content-type", "application/cloudevents+json")]), expected);
     let with_charset = "Application/CloudEvents+JSON; charset=utf-8";
-    assert_eq!(structured(&[("Content-Type", with_charset), ("ce_id", "other")]), wanted);
-    assert_eq!(structured(&[("traceparent", "00-1")]), wanted);
+    assert_eq!(structured(&[("Content-Type", with_charset), ("ce_id", "other")]), expected);
+    assert_eq!(structured(&[("traceparent", "00-1")]), expected);
     // The same content types as over HTTP.
-    assert_eq!(structured(&[("content-type", "application/json; charset=utf-8")]), wanted);
-    assert_eq!(structured(&[("content-type", "application/vnd.game+json")]), wanted);
+    assert_eq!(structured(&[("content-type", "application/json; charset=utf-8")]), expected);
+    assert_eq!(structured(&[("content-type", "application/vnd.game+json")]), expected);
 
     let data = br#"{"coins":50}"#;
-    assert_eq!(read(&BINARY, Some(data)).unwrap(), wanted);
+    assert_eq!(read(&BINARY, Some(data)).unwrap(), expected);
     for content_type in ["application/json", "application/vnd.gift+json"] {
         let headers = binary_with(&[("content-type", content_type), ("ce_partitionkey", "u42")]);
-        assert_eq!(read(&headers, Some(data)).unwrap(), wanted);
+        assert_eq!(read(&headers, Some(data)).unwrap(), expected);
     }
 }
 

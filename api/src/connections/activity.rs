@@ -14,7 +14,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Time limit for a partial head once the process is stopping.
 const HEAD_WHEN_STOPPING: Duration = Duration::from_secs(1);
 
-/// The activity of a connection: its phase, and what its client owes.
+/// The activity of a connection: its phase, and the input due from its client.
 #[derive(Debug)]
 pub struct Activity {
     state: Mutex<State>,
@@ -116,8 +116,8 @@ impl Activity {
         self.state().body = None;
     }
 
-    /// Returns the time since which the client has owed a request or bytes of a body. `None` while
-    /// its request is being worked on.
+    /// Returns the time since which a request or bytes of a body are due from the client. `None`
+    /// while its request is being worked on.
     pub fn waiting_since(&self) -> Option<Instant> {
         let state = self.state();
         match state.phase {

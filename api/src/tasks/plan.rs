@@ -42,7 +42,7 @@ pub struct PlannedTask {
     /// The past actions that a new task would count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<PlannedBackfill>,
-    /// Valid but suspicious parts of the definition, in the order of the file.
+    /// Valid but questionable parts of the definition, in the order of the file.
     #[serde(default)]
     pub warnings: Vec<PlannedWarning>,
 }
@@ -73,7 +73,7 @@ impl Plan {
         let now = Timestamp::now();
         let definitions: Vec<_> = located.iter().map(|task| task.definition.clone()).collect();
         let after = off_the_runtime(|| with_drafts(&known, &definitions, now));
-        let after = after.map_err(PublishError::Unfit)?;
+        let after = after.map_err(PublishError::Conflicts)?;
         let warnings = warnings_of(located, &known, pool).await;
         let counted_until = Instant::now() + counting_max;
         let mut tasks = Vec::with_capacity(located.len());

@@ -7,7 +7,7 @@ use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::catalogue_store::{self, Author, PublishError, Unfit};
+use plaudit_event_store::catalogue_store::{self, Author, CatalogueConflict, PublishError};
 use plaudit_release::Operator;
 use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, LocatedTask, parse_located};
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub struct PublishedTask {
     pub version: u32,
     /// True if the version is new; false if the definition was already in force.
     pub changed: bool,
-    /// Valid but suspicious parts of the definition, compared with the version that was in force
+    /// Valid but questionable parts of the definition, compared with the version that was in force
     /// before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<PlannedWarning>,
@@ -148,9 +148,9 @@ pub async fn plan(State(state): State<Shared>, headers: HeaderMap, body: Body) -
 
 pub(super) fn refused(error: PublishError, definitions: &[TaskDefinition]) -> Problem {
     match error {
-        PublishError::Unfit(reasons) => {
-            Problem::BadInput(reasons.iter().map(|reason| unfit(reason, definitions)).collect())
-        }
+        PublishError::Conflicts(conflicts) => Problem::BadInput(
+            conflicts.iter().map(|conflict| conflict_error(conflict, definitions)).collect(),
+        ),
         PublishError::UnknownTask(task) => unknown_task(task),
         PublishError::Retired(_) => {
             Problem::Conflict { cause: &causes::TASK_RETIRED, detail: error.to_string() }
@@ -164,13 +164,16 @@ pub(super) fn refused(error: PublishError, definitions: &[TaskDefinition]) -> Pr
     }
 }
 
-pub(super) fn unfit(unfit: &Unfit, definitions: &[TaskDefinition]) -> InputError {
-    let index = definitions.iter().position(|definition| definition.id == unfit.task);
-    let path = index.map(|index| match unfit.field.as_str() {
+pub(super) fn conflict_error(
+    conflict: &CatalogueConflict,
+    definitions: &[TaskDefinition],
+) -> InputError {
+    let index = definitions.iter().position(|definition| definition.id == conflict.task);
+    let path = index.map(|index| match conflict.field.as_str() {
         "" => format!("tasks[{index}]"),
         field => format!("tasks[{index}].{field}"),
     });
-    InputError::body(pointer(path.as_deref().unwrap_or("file")), unfit.to_string())
+    InputError::body(pointer(path.as_deref().unwrap_or("file")), conflict.to_string())
 }
 
 pub(super) fn input_error(found: &Diagnostic) -> InputError {

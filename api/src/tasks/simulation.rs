@@ -9,7 +9,7 @@ use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 use serde_json::{Map, Value};
 
-use super::publication::{input_error, unfit};
+use super::publication::{conflict_error, input_error};
 use crate::actions::ACTIONS_MAX;
 use crate::etag::no_store;
 use crate::input::{pointer_to, read_object};
@@ -34,11 +34,11 @@ pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Bod
     let input = state.computing.run(|| read(fields)).await?;
     let drafts = input.drafts.clone();
     let refused = |error: SimulationError| match error {
-        SimulationError::Unfit(reasons) => Problem::BadInput(
-            reasons
+        SimulationError::Conflicts(conflicts) => Problem::BadInput(
+            conflicts
                 .iter()
-                .map(|reason| {
-                    let mut error = unfit(reason, &drafts);
+                .map(|conflict| {
+                    let mut error = conflict_error(conflict, &drafts);
                     error.pointer = error.pointer.map(|pointer| format!("/file{pointer}"));
                     error
                 })

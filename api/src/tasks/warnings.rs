@@ -1,4 +1,4 @@
-//! Warnings about valid but suspicious parts of a task, given the catalogue and what users do.
+//! Warnings about valid but questionable parts of a task, given the catalogue and what users do.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use sqlx::PgPool;
 /// are left out.
 pub(super) const ASKING_MAX: Duration = Duration::from_secs(2);
 
-/// A valid but suspicious part of a task.
+/// A valid but questionable part of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedWarning {
     /// The path of the field in the file, such as `rewards[0].amount`; empty for the task as a
     /// whole.
     pub path: String,
-    /// The suspicion and its consequence.
+    /// The reason for the warning, and its consequence.
     pub message: String,
 }
 

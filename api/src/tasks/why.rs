@@ -84,7 +84,7 @@ impl From<WhyError> for Problem {
                 InputError::body("/action/subject", error.to_string()).into()
             }
             // Only drafts can cause this, and an explanation has none.
-            WhyError::Simulation(error @ SimulationError::Unfit(_)) => {
+            WhyError::Simulation(error @ SimulationError::Conflicts(_)) => {
                 InputError::body("", error.to_string()).into()
             }
         }

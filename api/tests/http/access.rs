@@ -123,7 +123,7 @@ async fn whatever_an_operation_is_sent_what_it_is_about_must_be_there_first() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_before_what_is_wrong_with_the_input() {
+async fn a_missing_resource_is_reported_before_bad_input() {
     let api = Api::start().await;
     let (client, all) =
         (client("u42"), token(json!({"sub": "x", "roles": ["auditor", "operator"]})));

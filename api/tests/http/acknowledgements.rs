@@ -121,7 +121,7 @@ async fn a_revoked_grant_that_is_reported_as_paid_is_in_the_report_of_that_time(
 
 /// Both are in one batch, and the second is decided after the first.
 #[tokio::test]
-async fn acknowledgements_of_one_request_are_judged_in_order() {
+async fn acknowledgements_of_one_request_are_decided_in_order() {
     let api = Api::start().await;
     let grant = claimed(&api, "u42").await;
     let said = |kind: &str, id: &str| {

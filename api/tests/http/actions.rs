@@ -34,10 +34,10 @@ async fn each_element_has_its_own_outcome_in_the_order_sent() {
     let parked = api.get(&operator(), "/v1/parked").await;
     let mut ids: Vec<_> =
         parked.body["parked"].as_array().unwrap().iter().map(|p| p["id"].clone()).collect();
-    let mut told: Vec<_> = outcomes[1..4].iter().map(|o| o["parked"].clone()).collect();
+    let mut listed: Vec<_> = outcomes[1..4].iter().map(|o| o["parked"].clone()).collect();
     ids.sort_by_key(Value::to_string);
-    told.sort_by_key(Value::to_string);
-    assert_eq!(ids, told);
+    listed.sort_by_key(Value::to_string);
+    assert_eq!(ids, listed);
     api.post(&producer(), PATH, &sent, &[]).await;
     let again = api.get(&operator(), "/v1/parked").await;
     assert_eq!(again.body, parked.body, "sent again, it is the same record");
@@ -68,7 +68,7 @@ async fn actions_that_no_task_listens_to_are_counted_by_type() {
 }
 
 #[tokio::test]
-async fn one_position_is_told_only_if_all_lie_in_one_lane() {
+async fn one_position_is_reported_only_if_all_actions_lie_in_one_lane() {
     let api = Api::start().await;
     let other = api.user_beside("u42");
     let both = json!([

@@ -147,19 +147,19 @@ async fn a_grant_is_explained_from_the_message_to_what_became_of_it() {
     let claimed =
         api.post(&client("u42"), "/v1/users/u42/tasks/first-team/claim", &json!({}), &[]).await;
     let grant = claimed.body["rewards"][0]["grant"].as_str().unwrap();
-    let told = api.get(&auditor(), &format!("/v1/audit/grants/{grant}")).await;
-    assert_eq!(told.status, 200, "{}", told.text);
-    assert!(told.body["message"]["request"].is_string());
+    let explained = api.get(&auditor(), &format!("/v1/audit/grants/{grant}")).await;
+    assert_eq!(explained.status, 200, "{}", explained.text);
+    assert!(explained.body["message"]["request"].is_string());
     let action = json!({"source": "/test", "id": "t1", "type": "team.formed"});
-    assert_eq!(told.body["command"], json!({"type": "record_action", "action": action}));
+    assert_eq!(explained.body["command"], json!({"type": "record_action", "action": action}));
     let types = |name: &str| -> Vec<String> {
-        let events = told.body[name].as_array().unwrap();
+        let events = explained.body[name].as_array().unwrap();
         events.iter().map(|e| e["type"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(types("events"), ["progress_recorded", "milestone_reached", "task_completed"]);
     assert_eq!(types("since"), ["rewards_claimed"]);
-    assert!(told.body["deliveries"].is_array());
-    let entry = &told.body["grant"];
+    assert!(explained.body["deliveries"].is_array());
+    let entry = &explained.body["grant"];
     assert_eq!(
         (&entry["user"], &entry["task"], &entry["line"], &entry["state"]),
         (&json!("u42"), &json!("first-team"), &json!("coins"), &json!("claimed"))

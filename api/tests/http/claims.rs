@@ -172,7 +172,7 @@ async fn what_is_not_there_is_404() {
 }
 
 #[tokio::test]
-async fn a_claim_with_bad_input_is_told_where() {
+async fn a_bad_claim_is_refused_with_the_place_of_the_error() {
     let api = with_two_milestones().await;
     let token = client("u42");
     for (body, pointer) in [

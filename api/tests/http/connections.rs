@@ -13,7 +13,7 @@ use super::bounds::holding;
 use super::support::{Api, action, client, producer};
 
 /// Longer than anything here takes on a busy machine, shorter than the limits that are not tested.
-const PATIENCE: Duration = Duration::from_secs(8);
+const WAIT_MAX: Duration = Duration::from_secs(8);
 
 async fn served_with(api: &Api, limits: ConnectionLimits) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -37,7 +37,7 @@ async fn answer_to(address: SocketAddr, bytes: &[u8]) -> String {
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(bytes).await.unwrap();
     let mut answer = String::new();
-    let read = tokio::time::timeout(PATIENCE, connection.read_to_string(&mut answer)).await;
+    let read = tokio::time::timeout(WAIT_MAX, connection.read_to_string(&mut answer)).await;
     let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
     read.unwrap_or_else(|_| panic!("{shown:?} is not answered: {answer:?}")).unwrap();
     answer
@@ -47,7 +47,7 @@ async fn answer_to(address: SocketAddr, bytes: &[u8]) -> String {
 async fn closed_after(connection: &mut TcpStream) -> Duration {
     let started = Instant::now();
     let mut rest = Vec::new();
-    let closed = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut rest)).await;
+    let closed = tokio::time::timeout(WAIT_MAX, connection.read_to_end(&mut rest)).await;
     let _ = closed.expect("the connection is closed"); // cleanly or by a reset
     started.elapsed()
 }
@@ -95,7 +95,7 @@ async fn bodies_that_are_never_sent_keep_nobody_out() {
     let more = "content-type: application/json\r\ncontent-length: 1000\r\n";
     let mut unsent = Vec::new();
     for n in 0..2 * PLACES {
-        // Half of them have no token: they are refused, but still owe the body.
+        // Half of them have no token: they are refused, but their body is still due.
         let token = if n % 2 == 0 { String::new() } else { producer() };
         let mut connection = TcpStream::connect(address).await.unwrap();
         connection.write_all(head("POST", "/v1/actions", &token, more).as_bytes()).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_connection_beyond_the_last_place_is_refused_while_all_are_at_work() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, is_at_work).await.unwrap();
+    tokio::time::timeout(WAIT_MAX, is_at_work).await.unwrap();
     let answer = answer_to(address, head("GET", "/livez", "", "").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(

@@ -202,9 +202,9 @@ async fn rule_24_an_operator_restores_a_streak_that_broke() {
     let body = json!({"period": yesterday, "reason": "support case 7"});
     let answer = api.post(&operator(), &path, &body, &key("k1")).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    let told = ["task", "period", "current", "longest", "milestones"];
-    let told: Vec<_> = told.iter().map(|name| answer.body[name].clone()).collect();
-    assert_eq!(json!(told), json!(["sign-in", yesterday, 2, 2, [2]]));
+    let shown = ["task", "period", "current", "longest", "milestones"];
+    let shown: Vec<_> = shown.iter().map(|name| answer.body[name].clone()).collect();
+    assert_eq!(json!(shown), json!(["sign-in", yesterday, 2, 2, [2]]));
     assert_eq!(answer.body["grants"].as_array().unwrap().len(), 1);
     let after = streak(api.get(&client("u42"), task).await.body);
     assert_eq!(after, (json!(2), json!("claimable")));

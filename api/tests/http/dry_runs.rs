@@ -39,8 +39,8 @@ async fn a_plan_counts_users_by_what_would_happen_to_them() {
     let adopted = format!("{kept}    on_new_version: adopt\n");
     let answer = post_file(&api, "/v1/tasks/plan", &adopted).await;
     assert_eq!(answer.body["tasks"][1]["users"], users(0, 2, 1), "{}", answer.text);
-    let unfit = TASKS.replace("order: 10", "requires: [ nothing ]");
-    let refused = post_file(&api, "/v1/tasks/plan", &unfit).await;
+    let conflicting = TASKS.replace("order: 10", "requires: [ nothing ]");
+    let refused = post_file(&api, "/v1/tasks/plan", &conflicting).await;
     refused.is_problem(400, "bad-input");
     assert_eq!(refused.body["errors"][0]["pointer"], "/tasks/0/requires/0");
     assert_eq!(api.get(&auditor(), "/v1/tasks/daily-gifts").await.body["version"], 1);
@@ -132,7 +132,7 @@ async fn a_dry_run_shows_events_and_why_tasks_do_not_move() {
 }
 
 #[tokio::test]
-async fn a_plan_warns_of_what_is_suspicious_beside_the_catalogue() {
+async fn a_plan_warns_of_questionable_tasks_given_the_catalogue() {
     let api = Api::start().await;
     let lowered = TASKS.replace("code: coin, amount: 100 }", "code: coin, amount: 90 }");
     let new = "  - { id: new, kind: ordinary, requires: [ daily-gifts ], objective: { on: x, target: 1, where: data.n > 1 } }\n";
@@ -225,7 +225,7 @@ async fn an_open_period_is_explained_by_the_version_it_goes_by() {
 
 /// Rule 24.
 #[tokio::test]
-async fn changes_of_a_task_are_told_with_who_and_why() {
+async fn the_history_of_a_task_names_the_author_and_reason_of_each_change() {
     let api = Api::start().await;
     let changed = TASKS.replace("Form your first team", "Found a team");
     post_file(&api, "/v1/tasks/publish?reason=clearer", &changed).await;
@@ -244,7 +244,7 @@ async fn changes_of_a_task_are_told_with_who_and_why() {
         .await
         .is_problem(403, "forbidden");
     let history = api.get(&auditor(), "/v1/tasks/first-team/versions").await;
-    let told: Vec<_> = history.body["changes"]
+    let shown: Vec<_> = history.body["changes"]
         .as_array()
         .unwrap()
         .iter()
@@ -257,12 +257,12 @@ async fn changes_of_a_task_are_told_with_who_and_why() {
             )
         })
         .collect();
-    let wanted = [
+    let expected = [
         ("published", Some(1), "test", None),
         ("published", Some(2), "ops", Some("clearer")),
         ("paused", None, "ops", Some("broken")),
         ("resumed", None, "ops", Some("no reason given")),
         ("retired", None, "ops", Some("no reason given")),
     ];
-    assert_eq!(told, wanted);
+    assert_eq!(shown, expected);
 }

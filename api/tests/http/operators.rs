@@ -72,8 +72,8 @@ async fn rule_11_a_bad_file_is_refused_whole_with_every_fault() {
     assert!(errors.len() >= 2, "{}", answer.text);
     assert_eq!(errors[0]["pointer"], "/tasks/0/kind");
     assert!(errors[0]["line"].is_number() && errors[0]["detail"].is_string());
-    let unfit = TASKS.replace("order: 10", "requires: [ nothing ]");
-    let answer = publish(&api, "application/yaml", &unfit).await;
+    let conflicting = TASKS.replace("order: 10", "requires: [ nothing ]");
+    let answer = publish(&api, "application/yaml", &conflicting).await;
     answer.is_problem(400, "bad-input");
     assert_eq!(answer.body["errors"][0]["pointer"], "/tasks/0/requires/0");
     publish(&api, "text/plain", TASKS).await.is_problem(415, "unsupported-media-type");

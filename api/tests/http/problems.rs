@@ -26,7 +26,7 @@ async fn what_the_router_refuses_is_a_problem() {
 }
 
 #[tokio::test]
-async fn bad_input_is_told_with_its_place() {
+async fn bad_input_is_reported_with_its_place() {
     let api = Api::start().await;
     let parameters = [
         ("/v1/users/%00/tasks", "user"),

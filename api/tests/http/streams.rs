@@ -113,7 +113,7 @@ async fn a_connection_that_falls_silent_does_not_silence_a_stream() {
     .await
     .unwrap();
     // A stream reads from the database only while its client reads from it.
-    let told = tokio::spawn(async move {
+    let sent = tokio::spawn(async move {
         loop {
             let message = stream.next().await.unwrap();
             if message.event == "task" {
@@ -131,8 +131,8 @@ async fn a_connection_that_falls_silent_does_not_silence_a_stream() {
     tokio::time::timeout(Duration::from_secs(30), is_reading).await.unwrap();
     proxy.freeze();
     locked.rollback().await.unwrap();
-    let told = tokio::time::timeout(Duration::from_secs(60), told).await.unwrap().unwrap();
-    assert_eq!(told.data["id"], "daily-gifts");
+    let sent = tokio::time::timeout(Duration::from_secs(60), sent).await.unwrap().unwrap();
+    assert_eq!(sent.data["id"], "daily-gifts");
 }
 
 #[tokio::test]

@@ -274,7 +274,7 @@ async fn keys_at_an_address_are_fetched_once_they_are_there() {
     server.abort();
 }
 
-/// A key server that serves a set until it is told to hang or to send without end.
+/// A key server that serves a set until it is switched to hang or to send without end.
 struct KeyServer {
     url: reqwest::Url,
     fetches: Arc<AtomicUsize>,
@@ -389,9 +389,9 @@ async fn keys_that_were_never_fetched_make_the_process_unready_until_they_are() 
     let source = JwksSource::Url(server.url.clone(), reqwest::Client::new());
     let keys = Keys::open(&keys_at(source)).await.unwrap();
     tokio::spawn(keys.clone().refresh());
-    let until = async |wanted: &dyn Fn() -> bool| {
+    let until = async |condition: &dyn Fn() -> bool| {
         let reached = async {
-            while !wanted() {
+            while !condition() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };

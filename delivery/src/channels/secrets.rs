@@ -5,9 +5,9 @@ use serde_json::Value;
 
 /// Reads a list of strings. The error quotes nothing of what was written instead.
 pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let wanted = || D::Error::custom("`secrets` is a list of texts, such as [\"whsec_…\"]");
-    let Value::Array(list) = Value::deserialize(deserializer)? else { return Err(wanted()) };
-    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wanted);
+    let invalid = || D::Error::custom("`secrets` is a list of texts, such as [\"whsec_…\"]");
+    let Value::Array(list) = Value::deserialize(deserializer)? else { return Err(invalid()) };
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(invalid);
     list.iter().map(text).collect()
 }
 

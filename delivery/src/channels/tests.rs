@@ -37,7 +37,7 @@ fn the_first_webhook_that_fits_leads_to_the_payer() {
 }
 
 #[test]
-fn every_error_names_its_channel_and_what_is_wanted() {
+fn every_error_names_its_channel_and_what_is_expected() {
     let bad = serde_json::json!([
         {"name": "Coins", "type": "webhook", "url": "http://10.0.0.1/", "secrets": []},
         {"name": "b", "type": "webhook", "url": "https://169.254.169.254/", "secrets": ["x"],
@@ -47,7 +47,7 @@ fn every_error_names_its_channel_and_what_is_wanted() {
         {"name": "kafka", "type": "kafka", "ack": "response", "url": "https://d.example"},
     ]);
     let errors = errors(&bad);
-    for wanted in [
+    for expected in [
         "channel 1 (Coins): a name is",
         "channel 1 (Coins): `url` is not https",
         "channel 1 (Coins): `secrets` has 1 to 4",
@@ -60,7 +60,7 @@ fn every_error_names_its_channel_and_what_is_wanted() {
         "channel 5 (kafka): `url` is for webhooks",
         "channel 5 (kafka): `ack` of the topic",
     ] {
-        assert!(errors.contains(wanted), "{wanted:?} is not in\n{errors}");
+        assert!(errors.contains(expected), "{expected:?} is not in\n{errors}");
     }
 }
 
@@ -101,7 +101,7 @@ fn what_no_clock_can_hold_is_refused() {
         channel[field] = value;
         Channels::parse(&serde_json::json!([channel]).to_string()).map(|_| ())
     };
-    for (field, bad, good, wanted) in [
+    for (field, bad, good, expected) in [
         ("rate_per_second", 1e-20.into(), 0.001.into(), "is 0.001 to 10000"),
         ("rate_per_second", 1e6.into(), 10_000.into(), "is 0.001 to 10000"),
         ("retry_for", Value::from("P366D"), Value::from("P365D"), "is at most P365D"),
@@ -109,7 +109,7 @@ fn what_no_clock_can_hold_is_refused() {
         ("ack_within", "P400D".into(), "P365D".into(), "is at most P365D"),
     ] {
         let errors = channel(field, bad).unwrap_err().join("; ");
-        assert!(errors.contains(field) && errors.contains(wanted), "{errors}");
+        assert!(errors.contains(field) && errors.contains(expected), "{errors}");
         assert_eq!(channel(field, good), Ok(()), "{field}");
     }
 }

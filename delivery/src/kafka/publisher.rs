@@ -87,7 +87,7 @@ impl Publisher {
             .set("reconnect.backoff.max.ms", "1000")
             // A network that drops connections silently is noticed between two rounds as well.
             .set("socket.keepalive.enable", "true")
-            // The partitioner that producers of actions are told to use as well.
+            // The partitioner that producers of actions should use as well.
             .set("partitioner", "murmur2_random");
         for (name, value) in &topic.properties {
             config.set(name, value);

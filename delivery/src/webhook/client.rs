@@ -82,7 +82,7 @@ impl Client {
                 let error = (!status.is_success()).then(|| refusal(status, &answer));
                 (Some(status), error, Some(answer), retry_after)
             }
-            Err(error) => (None, Some(told(&error.without_url())), None, None),
+            Err(error) => (None, Some(error_text(&error.without_url())), None, None),
         };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let answer = answer.filter(|answer| !answer.is_empty());
@@ -113,7 +113,7 @@ fn refusal(status: StatusCode, answer: &str) -> String {
 }
 
 /// Describes an error by its innermost cause: the outermost only says "error sending request".
-fn told(error: &reqwest::Error) -> String {
+fn error_text(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() {
         "no answer in time".to_owned()
     } else {
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_wait_is_a_number_of_seconds_or_a_date_and_an_hour_at_most() {
         let now = httpdate::parse_http_date("Thu, 26 Nov 2026 08:00:00 GMT").unwrap();
-        for (text, wanted) in [
+        for (text, expected) in [
             ("0", Some(0)),
             ("20", Some(20)),
             ("3601", Some(3_600)),
@@ -183,7 +183,7 @@ mod tests {
             ("", None),
         ] {
             let wait = wait_named_by(text, now);
-            assert_eq!(wait, wanted.map(Duration::from_secs), "{text}");
+            assert_eq!(wait, expected.map(Duration::from_secs), "{text}");
         }
     }
 }

@@ -78,7 +78,7 @@ impl WebhookSender {
         let mut reports = Vec::new();
         while let Some(done) = traffic.posts.join_next().await {
             reports.extend(
-                done.ok().map(|(due, posted)| self.judge(due, posted, &mut traffic.circuit)),
+                done.ok().map(|(due, posted)| self.outcome_of(due, posted, &mut traffic.circuit)),
             );
         }
         if let Err(error) = self.desk.store(reports).await {
@@ -201,7 +201,7 @@ impl WebhookSender {
         while let Some(done) = next.or_else(|| traffic.posts.try_join_next()) {
             next = None;
             if let Ok((due, posted)) = done {
-                reports.push(self.judge(due, posted, &mut traffic.circuit));
+                reports.push(self.outcome_of(due, posted, &mut traffic.circuit));
             }
         }
         let grants: Vec<Uuid> = reports.iter().map(|r| r.due.reward.grant).collect();
@@ -217,7 +217,7 @@ impl WebhookSender {
     }
 
     /// Derives the outcome of a message from its answer.
-    fn judge(&self, due: Due, posted: Posted, circuit: &mut Circuit) -> Report {
+    fn outcome_of(&self, due: Due, posted: Posted, circuit: &mut Circuit) -> Report {
         let Posted { reply, retry_after, attempt } = posted;
         self.note_circuit(reply, retry_after, attempt.error.as_deref(), circuit);
         let confirms = self.channel.ack != Ack::Action;

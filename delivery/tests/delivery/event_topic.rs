@@ -58,10 +58,10 @@ fn published(records: &[Published]) -> BTreeMap<String, Vec<(String, String, i64
 }
 
 async fn until_all_are_published(world: &World) {
-    let wanted = stored(world).await;
-    let count = wanted.values().map(Vec::len).sum();
+    let expected = stored(world).await;
+    let count = expected.values().map(Vec::len).sum();
     let records = world.until_published(count).await;
-    assert_eq!(published(&records), wanted);
+    assert_eq!(published(&records), expected);
 }
 
 #[tokio::test]

@@ -116,8 +116,8 @@ fn sorted(mut paid: Vec<(String, i64)>) -> Vec<(String, i64)> {
 #[tokio::test]
 async fn the_payer_in_python_pays_each_grant_once() {
     let example = Example::start("python3", &["payer.py"], &folder().join("python")).await;
-    let wanted = is_a_payer(&example).await;
-    assert_eq!(sorted(example.rows()), sorted(wanted));
+    let expected = is_a_payer(&example).await;
+    assert_eq!(sorted(example.rows()), sorted(expected));
 }
 
 /// Returns true if this program runs and succeeds.
@@ -143,8 +143,8 @@ async fn the_payer_in_go_pays_each_grant_once() {
     let built = Command::new("go").args(["build", "-o", out, "."]).current_dir(&go).status();
     assert!(built.unwrap().success());
     let example = Example::start(out, &[], &go).await;
-    let wanted = is_a_payer(&example).await;
-    assert_eq!(sorted(example.lines()), sorted(wanted));
+    let expected = is_a_payer(&example).await;
+    assert_eq!(sorted(example.lines()), sorted(expected));
     std::fs::remove_file(&binary).unwrap();
 }
 
@@ -155,6 +155,6 @@ async fn the_payer_in_typescript_pays_each_grant_once() {
         return not_run("examples/payers/typescript: there is no `node` 22.18 or later here");
     }
     let example = Example::start("node", &["payer.mts"], &folder().join("typescript")).await;
-    let wanted = is_a_payer(&example).await;
-    assert_eq!(sorted(example.lines()), sorted(wanted));
+    let expected = is_a_payer(&example).await;
+    assert_eq!(sorted(example.lines()), sorted(expected));
 }

@@ -90,14 +90,14 @@ async fn a_flood_of_rewards_is_published_in_rounds() {
     assert_eq!(published.len(), users.len());
     for (user, rewards) in published {
         // On a very busy machine a round may be repeated; nothing is ever left out.
-        let wanted = ["gifts@1/coins", "gifts@1/badge", "gifts@2/coins"];
+        let expected = ["gifts@1/coins", "gifts@1/badge", "gifts@2/coins"];
         let mut reached = 0;
         for reward in &rewards {
-            let at = wanted.iter().position(|wanted| wanted == reward).unwrap();
+            let at = expected.iter().position(|expected| expected == reward).unwrap();
             assert!(at <= reached, "{user}: {rewards:?}");
             reached = reached.max(at + 1);
         }
-        assert_eq!(reached, wanted.len(), "{user}: {rewards:?}");
+        assert_eq!(reached, expected.len(), "{user}: {rewards:?}");
     }
 }
 

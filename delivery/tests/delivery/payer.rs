@@ -130,8 +130,8 @@ async fn take(
     let (id, timestamp) = (header("webhook-id").to_owned(), header("webhook-timestamp"));
     let text = String::from_utf8(body.to_vec()).unwrap();
     let secret = Secret::parse(SECRET).unwrap();
-    let wanted = signature(&[secret], &id, timestamp.parse().unwrap_or_default(), &text);
-    if !header("webhook-signature").split(' ').any(|one| one == wanted) {
+    let expected = signature(&[secret], &id, timestamp.parse().unwrap_or_default(), &text);
+    if !header("webhook-signature").split(' ').any(|one| one == expected) {
         seen.lock().unwrap().refused += 1;
         return StatusCode::UNAUTHORIZED.into_response();
     }

@@ -44,17 +44,17 @@ async fn rule_16_automatic_and_claimed_rewards_are_published_as_cloud_events() {
         assert_eq!((reward.key.as_str(), reward.id()), ("ann", grant("ann", task, 1, line)));
         assert!(reward.content_type.starts_with("application/cloudevents+json"));
         let event = &reward.event;
-        for (name, wanted) in [
+        for (name, expected) in [
             ("specversion", "1.0"),
             ("type", "plaudit.reward.granted"),
             ("source", "/plaudit"),
             ("subject", "ann"),
         ] {
-            assert_eq!(event[name], wanted, "{name}");
+            assert_eq!(event[name], expected, "{name}");
         }
-        let wanted = json!({"task": task, "period": "once", "milestone": 1, "line": line,
+        let expected = json!({"task": task, "period": "once", "milestone": 1, "line": line,
             "kind": kind, "code": code, "amount": amount, "reached_at": AT});
-        assert_eq!(event["data"], wanted);
+        assert_eq!(event["data"], expected);
     }
     let delivering: i64 =
         sqlx::query_scalar("select count(*) from events where event_type = 'delivery_started'")

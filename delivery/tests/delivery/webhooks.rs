@@ -45,11 +45,11 @@ pub async fn states(world: &World) -> Vec<String> {
 }
 
 /// Waits until all grants have these states. On a timeout the grants are printed.
-pub async fn until_states(world: &World, wanted: &[&str]) {
-    let reached = async || (states(world).await == wanted).then_some(());
+pub async fn until_states(world: &World, expected: &[&str]) {
+    let reached = async || (states(world).await == expected).then_some(());
     let is_reached = within(WAIT_MAX, reached).await.is_some();
     let found = if is_reached { vec![] } else { entries(world).await };
-    assert!(is_reached, "not within {WAIT_MAX:?}: the grants are {wanted:?}, but {found:#?}");
+    assert!(is_reached, "not within {WAIT_MAX:?}: the grants are {expected:?}, but {found:#?}");
 }
 
 /// The attempts to deliver the first grant to its payer.
@@ -226,17 +226,17 @@ async fn rule_14_everything_is_paid_once_whoever_fails() {
         deliverer.kill();
     }
     let deliverer = world.deliver_through(&channels);
-    let wanted = vec!["delivered"; 3 * users.len()];
-    until_states(&world, &wanted).await;
+    let expected = vec!["delivered"; 3 * users.len()];
+    until_states(&world, &expected).await;
     deliverer.stop().await;
-    let owed: Vec<(Uuid, i64)> =
+    let due: Vec<(Uuid, i64)> =
         sqlx::query_as("select grant_id, amount from reward_state order by grant_id::text")
             .fetch_all(&world.pool)
             .await
             .unwrap();
     let paid: Vec<(String, i64)> = payer.paid().into_iter().collect();
-    let owed: Vec<(String, i64)> = owed.into_iter().map(|(id, n)| (id.to_string(), n)).collect();
-    assert_eq!(paid, owed);
+    let due: Vec<(String, i64)> = due.into_iter().map(|(id, n)| (id.to_string(), n)).collect();
+    assert_eq!(paid, due);
 }
 
 #[tokio::test]

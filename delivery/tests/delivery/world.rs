@@ -280,7 +280,7 @@ impl World {
             left join follower_checkpoints f on f.lane = l.lane and f.follower = 'delivery'
             where exists (select from events e where e.lane = l.lane and e.position > f.position
                           and e.event_type in ('milestone_reached', 'rewards_claimed'))";
-        eventually("all that is owed was delivered", async || {
+        eventually("all that is due is delivered", async || {
             let behind: i64 = sqlx::query_scalar(behind).fetch_one(&self.pool).await.unwrap();
             (behind == 0).then_some(())
         })

@@ -70,11 +70,11 @@ fn names_and_the_size_of_data_are_bounded() {
 fn an_action_is_written_as_a_cloud_event() {
     let read = action(("/gifts", "g-1", "gift.sent"), "u42", &json!({"coins": 50})).unwrap();
     let written: Value = serde_json::from_str(&read.to_cloud_event().to_json()).unwrap();
-    let wanted = json!({
+    let expected = json!({
         "specversion": "1.0", "source": "/gifts", "id": "g-1", "type": "gift.sent", "subject": "u42",
         "time": "2026-03-29T00:30:00Z", "datacontenttype": "application/json", "data": {"coins": 50},
     });
-    assert_eq!(written, wanted);
+    assert_eq!(written, expected);
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub fn unguarded_attributes(filter: &Expression) -> Vec<String> {
 
 impl TaskVersion {
     /// True if a user with these attributes has the task. Each action and each read checks this
-    /// anew, with the current attributes. A `where` that names a missing attribute, or can't be
+    /// again, with the current attributes. A `where` that names a missing attribute, or can't be
     /// evaluated within the allowance, leaves the user out.
     pub fn is_in_audience(
         &self,
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_audience_is_judged_by_what_is_known_of_the_user() {
+    fn an_audience_is_evaluated_with_what_is_known_of_the_user() {
         let vip = json!({ "where": "user.vip >= 2 && user.id == 'u42' && user.zone != 'UTC'" });
         assert!(has(&vip, &json!({ "vip": 2 })));
         assert!(!has(&vip, &json!({ "vip": 1 })));

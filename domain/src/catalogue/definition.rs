@@ -203,7 +203,7 @@ impl TaskDefinition {
         on.chain(make_up.map(|make_up| make_up.on.as_str())).chain(wishes)
     }
 
-    /// The tasks that must be judged before this one: its prerequisites, and the tasks that it
+    /// The tasks that must be decided before this one: its prerequisites, and the tasks that it
     /// counts.
     pub fn depends_on(&self) -> impl Iterator<Item = &TaskId> {
         self.requires.iter().chain(&self.objective.completions_of)

@@ -1,4 +1,4 @@
-//! Dependencies between tasks: the order of judging, cycles, and the reach of one action.
+//! Dependencies between tasks: the order of decisions, cycles, and the reach of one action.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,12 @@ use super::{Catalogue, CatalogueTask, Status};
 use crate::ids::TaskId;
 
 /// The most tasks that one action may touch: those that listen to it, and those that depend on
-/// them, directly or through others. All of them are judged in one transaction, under the lock of a
-/// lane.
+/// them, directly or through others. All of them are decided in one transaction, under the lock of
+/// a lane.
 pub const TASKS_TOUCHED_MAX: usize = 500;
 
 /// Sorts the ids of tasks so that each comes after those that its task depends on.
-pub(super) fn judging_order(
+pub(super) fn decision_order(
     tasks: &[CatalogueTask],
     depends_on: impl Fn(&CatalogueTask) -> BTreeSet<&TaskId>,
 ) -> Result<Vec<TaskId>, DependencyCycle> {
@@ -71,7 +71,7 @@ fn chain(tasks: &[TaskId]) -> String {
     names.chain(tasks.first().map(TaskId::as_str)).collect::<Vec<_>>().join(" needs ")
 }
 
-/// An action that would touch more tasks than one transaction should judge.
+/// An action that would touch more tasks than one transaction should decide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an action {action:?} would touch {touched} tasks, at most {TASKS_TOUCHED_MAX} are allowed: \
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_judged_after_all_that_it_depends_on() {
+    fn a_task_is_decided_after_its_dependencies() {
         let tasks = vec![
             task("a", "", &[], &["c", "d"]),
             task("b", "x", &["a"], &[]),

@@ -13,8 +13,8 @@ pub fn in_locale<'t, T>(
         texts.iter().find(|(have, _)| have.eq_ignore_ascii_case(tag)).map(|(_, text)| text)
     };
     let prefixes = std::iter::successors(locale, |tag| Some(tag.rsplit_once('-')?.0));
-    let mut wanted = prefixes.chain([default_locale]).filter_map(in_language);
-    wanted.next().or_else(|| texts.values().next())
+    let mut matching = prefixes.chain([default_locale]).filter_map(in_language);
+    matching.next().or_else(|| texts.values().next())
 }
 
 /// The names that may stand in braces in a title or a description.

@@ -67,8 +67,8 @@ impl<'v> Evaluation<'v> {
                 return arithmetic(*operator, &left, &right, &mut self.budget);
             }
             Node::In(operands) => {
-                let [wanted, within] = self.both(operands)?;
-                Value::Bool(contains(&wanted, &within, &mut self.budget)?)
+                let [needle, within] = self.both(operands)?;
+                Value::Bool(contains(&needle, &within, &mut self.budget)?)
             }
             Node::List(items) => Value::List(self.list(items)?),
             Node::Map(entries) => Value::Map(self.map(entries)?),

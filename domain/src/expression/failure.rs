@@ -74,7 +74,7 @@ impl fmt::Display for Stop<'_> {
                 "the number {number} was written with a fraction or an exponent and is not exact beyond \
                  2^53; send it as a plain integer"
             ),
-            Self::Unfit(function, wanted) => write!(f, "`{function}` needs {wanted}"),
+            Self::Unfit(function, expected) => write!(f, "`{function}` needs {expected}"),
             Self::RepeatedKey => f.write_str("a map has the same key twice"),
             Self::NotANumber => f.write_str("NaN can't be ordered"),
         }

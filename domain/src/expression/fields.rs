@@ -4,16 +4,16 @@ use super::plan::{Loop, Node};
 
 /// The paths below a variable that are read without `has()` around them, each once, in order.
 pub(super) fn unguarded(root: &Node, variable: usize, name: &str) -> Vec<String> {
-    Reading::of(root, variable, name, Wanted::Unguarded)
+    Reading::of(root, variable, name, Selection::Unguarded)
 }
 
 /// The paths below a variable that are read or tested by `has()`, each once, in order.
 pub(super) fn mentioned(root: &Node, variable: usize, name: &str) -> Vec<String> {
-    Reading::of(root, variable, name, Wanted::Mentioned)
+    Reading::of(root, variable, name, Selection::Mentioned)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+enum Selection {
     Unguarded,
     Mentioned,
 }
@@ -21,16 +21,16 @@ enum Wanted {
 struct Reading<'n> {
     variable: usize,
     name: &'n str,
-    wanted: Wanted,
+    selection: Selection,
     /// The paths that are known to exist.
     guarded: Vec<String>,
     found: Vec<String>,
 }
 
 impl<'n> Reading<'n> {
-    fn of(root: &Node, variable: usize, name: &'n str, wanted: Wanted) -> Vec<String> {
+    fn of(root: &Node, variable: usize, name: &'n str, selection: Selection) -> Vec<String> {
         let (guarded, found) = (Vec::new(), Vec::new());
-        let mut reading = Self { variable, name, wanted, guarded, found };
+        let mut reading = Self { variable, name, selection, guarded, found };
         reading.node(root);
         reading.found
     }
@@ -46,7 +46,7 @@ impl<'n> Reading<'n> {
             self.note(path);
             return;
         }
-        if let (Wanted::Mentioned, Some(path)) = (self.wanted, self.asked_for(node)) {
+        if let (Selection::Mentioned, Some(path)) = (self.selection, self.asked_for(node)) {
             self.note(path);
             return;
         }
@@ -97,7 +97,7 @@ impl<'n> Reading<'n> {
 
     /// Notes the paths that must exist if a node gave `outcome`.
     fn assume(&mut self, node: &Node, outcome: bool) {
-        if self.wanted == Wanted::Mentioned {
+        if self.selection == Selection::Mentioned {
             return;
         }
         match node {

@@ -182,8 +182,8 @@ fn get<'v>(
         None => 0,
         Some(zone) => {
             budget.steps(ZONE_STEPS + zone.len() / 16)?;
-            let wanted = "an IANA zone such as 'Europe/Paris', or an offset such as '+05:30'";
-            zone_offset(zone, at).ok_or(Stop::Unfit(name, wanted))?
+            let expected = "an IANA zone such as 'Europe/Paris', or an offset such as '+05:30'";
+            zone_offset(zone, at).ok_or(Stop::Unfit(name, expected))?
         }
     };
     let at = at.civil(offset_seconds).ok_or(Stop::Overflow(name))?;
@@ -244,7 +244,7 @@ fn from_text<'v>(
     budget: &mut Budget,
 ) -> Result<Value<'v>, Stop<'v>> {
     let name = function.name();
-    let unfit = |wanted| move || Stop::Unfit(name, wanted);
+    let unfit = |expected| move || Stop::Unfit(name, expected);
     // Reading a number takes about a nanosecond for each digit.
     budget.text(4 * text.len())?;
     Ok(match function {
@@ -270,13 +270,13 @@ fn from_text<'v>(
         }),
         Function::Timestamp => {
             budget.steps(4)?;
-            let wanted = "an RFC 3339 text such as '2026-03-29T01:30:00Z'";
-            Value::Instant(Instant::parse(text).ok_or_else(unfit(wanted))?)
+            let expected = "an RFC 3339 text such as '2026-03-29T01:30:00Z'";
+            Value::Instant(Instant::parse(text).ok_or_else(unfit(expected))?)
         }
         Function::Duration => {
             budget.steps(4)?;
-            let wanted = "a text such as '1h30m' or '125ms', within 292 years";
-            Value::Duration(parse_duration(text).ok_or_else(unfit(wanted))?)
+            let expected = "a text such as '1h30m' or '125ms', within 292 years";
+            Value::Duration(parse_duration(text).ok_or_else(unfit(expected))?)
         }
         _ => return Err(Stop::NoOverload(name, Kind::Text, None)),
     })

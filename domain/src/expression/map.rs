@@ -67,8 +67,8 @@ impl<'v> Map<'v> {
     pub fn get(&self, key: &Value<'_>) -> Result<Option<Value<'v>>, Stop<'v>> {
         match key {
             Value::Text(name) => self.field(name),
-            Value::Bool(wanted) => {
-                Ok(self.entry(|key| matches!(key, Value::Bool(holds) if holds == wanted)))
+            Value::Bool(flag) => {
+                Ok(self.entry(|key| matches!(key, Value::Bool(holds) if holds == flag)))
             }
             Value::Int(_) | Value::Uint(_) | Value::Double(_) => {
                 Ok(self.entry(|other| same_number(other, key)))
@@ -77,16 +77,16 @@ impl<'v> Map<'v> {
         }
     }
 
-    fn entry(&self, is_wanted: impl Fn(&Value<'v>) -> bool) -> Option<Value<'v>> {
+    fn entry(&self, is_match: impl Fn(&Value<'v>) -> bool) -> Option<Value<'v>> {
         match self {
             // All keys of these maps are texts.
             Self::Json(_) | Self::Fields { .. } => None,
             Self::Borrowed(entries) => {
-                let found = entries.iter().find(|(key, _)| is_wanted(key));
+                let found = entries.iter().find(|(key, _)| is_match(key));
                 found.map(|(_, value)| value.reborrow())
             }
             Self::Shared(entries) => {
-                entries.iter().find(|(key, _)| is_wanted(key)).map(|(_, value)| value.clone())
+                entries.iter().find(|(key, _)| is_match(key)).map(|(_, value)| value.clone())
             }
         }
     }

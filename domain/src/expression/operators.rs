@@ -273,7 +273,7 @@ pub(super) fn key_bytes(key: &Value<'_>) -> usize {
 
 /// True if a list has the element, or a map the key.
 pub(super) fn contains<'v>(
-    wanted: &Value<'v>,
+    needle: &Value<'v>,
     within: &Value<'v>,
     budget: &mut Budget,
 ) -> Result<bool, Stop<'v>> {
@@ -282,7 +282,7 @@ pub(super) fn contains<'v>(
             for index in 0..items.len() {
                 budget.steps(1)?;
                 if let Some(item) = items.get(index)?
-                    && equal(&item, wanted, budget)?
+                    && equal(&item, needle, budget)?
                 {
                     return Ok(true);
                 }
@@ -290,14 +290,14 @@ pub(super) fn contains<'v>(
             Ok(false)
         }
         Value::Map(map) => {
-            budget.steps(map.steps_to_find(key_bytes(wanted)))?;
-            match map.get(wanted) {
+            budget.steps(map.steps_to_find(key_bytes(needle)))?;
+            match map.get(needle) {
                 Ok(found) => Ok(found.is_some()),
                 // The key exists, whatever its value is.
                 Err(Stop::Inexact(_)) => Ok(true),
-                Err(_) => Err(Stop::NoOverload("in", wanted.kind(), Some(Kind::Map))),
+                Err(_) => Err(Stop::NoOverload("in", needle.kind(), Some(Kind::Map))),
             }
         }
-        other => Err(Stop::NoOverload("in", wanted.kind(), Some(other.kind()))),
+        other => Err(Stop::NoOverload("in", needle.kind(), Some(other.kind()))),
     }
 }

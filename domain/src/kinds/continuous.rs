@@ -7,7 +7,7 @@ use crate::calendar::Zones;
 use crate::catalogue::{CatalogueTask, TaskVersion};
 use crate::screen::Standing;
 use crate::user_tasks::decide::{ActionContext, UnmovedReason, streak};
-use crate::user_tasks::gap::StreakJudge;
+use crate::user_tasks::gap::StreakRules;
 use crate::user_tasks::place::Place;
 use crate::user_tasks::{Event, PeriodState, TaskState};
 
@@ -65,7 +65,7 @@ impl TaskKind for Continuous {
         zones: &Zones,
         as_of: Timestamp,
     ) -> Vec<Event> {
-        streak::due(&StreakJudge::new(place, past, zones), as_of)
+        streak::due(&StreakRules::new(place, past, zones), as_of)
     }
 
     fn settles_at(
@@ -74,7 +74,7 @@ impl TaskKind for Continuous {
         past: Option<&TaskState>,
         zones: &Zones,
     ) -> Option<Timestamp> {
-        StreakJudge::new(place, past, zones).next_decision()
+        StreakRules::new(place, past, zones).next_decision()
     }
 
     fn standing<'a>(
@@ -84,6 +84,6 @@ impl TaskKind for Continuous {
         zones: &Zones,
         now: Timestamp,
     ) -> Standing<'a> {
-        Standing::of_streak(&StreakJudge::new(place, past, zones), &place.period, now)
+        Standing::of_streak(&StreakRules::new(place, past, zones), &place.period, now)
     }
 }

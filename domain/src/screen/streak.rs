@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Standing;
 use crate::calendar::Period;
-use crate::user_tasks::gap::{StreakJudge, Until};
+use crate::user_tasks::gap::{StreakRules, Until};
 use crate::user_tasks::{ReachedMilestone, StreakState};
 
 /// A streak as of the moment of the read.
@@ -32,14 +32,14 @@ struct Alive {
 
 impl Standing<'_> {
     /// A streak that a missed period broke is over, whether or not an event has recorded that yet.
-    pub(crate) fn of_streak(judge: &StreakJudge<'_>, shown: &Period, now: Timestamp) -> Self {
-        let streak = judge.streak();
-        let mut account = judge.account();
+    pub(crate) fn of_streak(rules: &StreakRules<'_>, shown: &Period, now: Timestamp) -> Self {
+        let streak = rules.streak();
+        let mut account = rules.account();
         // A reader whose clock is behind the producer's looks at a period before the last step.
-        let gap = judge.tail(now, &mut account).unwrap_or_default();
-        let alive = streak.filter(|_| gap.broke_at.is_none()).map(|s| alive(judge, s, now));
-        let step = alive.as_ref().map_or(0, |alive| judge.step(alive.current));
-        let last_at = judge.version.definition.last_at();
+        let gap = rules.tail(now, &mut account).unwrap_or_default();
+        let alive = streak.filter(|_| gap.broke_at.is_none()).map(|s| alive(rules, s, now));
+        let step = alive.as_ref().map_or(0, |alive| rules.step(alive.current));
+        let last_at = rules.version.definition.last_at();
         let current = alive.as_ref().map_or(0, |alive| alive.current);
         let has_step = |streak: &StreakState| {
             shown.starts_at < streak.last.starts_at || streak.has_step(shown)
@@ -47,7 +47,7 @@ impl Standing<'_> {
         Self {
             progress: step.min(last_at),
             // A milestone that is withheld, because a prerequisite is missing, completes nothing.
-            finished: step >= last_at && judge.past.is_some_and(|past| past.completed_at.is_some()),
+            finished: step >= last_at && rules.past.is_some_and(|past| past.completed_at.is_some()),
             reached: alive
                 .zip(streak)
                 .map_or(Cow::Borrowed(&[]), |(alive, streak)| reached(streak, alive.cycle_from)),
@@ -63,20 +63,20 @@ impl Standing<'_> {
 
 /// The figures of an unbroken streak. A missed period before the last step does not separate it
 /// from the run before, as long as late actions can still fill the period.
-fn alive(judge: &StreakJudge<'_>, streak: &StreakState, now: Timestamp) -> Alive {
+fn alive(rules: &StreakRules<'_>, streak: &StreakState, now: Timestamp) -> Alive {
     let known = Alive { current: streak.current, cycle_from: streak.cycle_from };
     let [.., before, last] = &streak.stretches[..] else { return known };
     if last.before > 0 {
         return known;
     }
-    let gap = judge.gap(&before.last, Until::Step(last.from), &mut judge.account());
+    let gap = rules.gap(&before.last, Until::Step(last.from), &mut rules.account());
     if gap.broke_at.is_none_or(|broke_at| broke_at <= now) {
         return known;
     }
     let current = before.total().saturating_add(last.count);
     let mut cycle_from = before.cycle_from;
-    for (index, period) in (1..=last.count).zip(judge.periods(last.from, &last.last)) {
-        if judge.step(before.total().saturating_add(index)) == 1 {
+    for (index, period) in (1..=last.count).zip(rules.periods(last.from, &last.last)) {
+        if rules.step(before.total().saturating_add(index)) == 1 {
             cycle_from = period.starts_at;
         }
     }

@@ -267,13 +267,13 @@ fn record(state: &UserTasks, input: ActionInput<'_>, catalogue: &Catalogue) -> D
     let context = ActionContext::new(&state, action, seed, Earning::Granted);
     let subscribed = catalogue.subscribers(&action.kind);
     let waiting = subscribed.iter().copied().collect();
-    judge(context, &mut decision, subscribed, waiting, catalogue);
+    decide_tasks(context, &mut decision, subscribed, waiting, catalogue);
     decision
 }
 
-/// Judges the waiting tasks: by the action, if they subscribe to it, and by the completions known
+/// Decides the waiting tasks: by the action, if they subscribe to it, and by the completions known
 /// so far. A completed task adds its dependants to those that wait.
-fn judge(
+fn decide_tasks(
     mut context: ActionContext<'_>,
     decision: &mut Decision,
     subscribed: &[usize],
@@ -282,11 +282,11 @@ fn judge(
 ) {
     let state = context.state;
     // A dependant may come up again, but each cause counts once.
-    let (mut judged, mut counted) = (BTreeSet::new(), BTreeSet::new());
+    let (mut decided, mut counted) = (BTreeSet::new(), BTreeSet::new());
     while let Some(index) = waiting.pop_first() {
         let task = &catalogue.tasks()[index];
         let moved_from = decision.events.len();
-        if subscribed.binary_search(&index).is_ok() && judged.insert(index) {
+        if subscribed.binary_search(&index).is_ok() && decided.insert(index) {
             let past = state.tasks.get(&task.id);
             decision.add(task, progress::advance(&context, task, past, Cause::Action));
             waiting.extend(composites_to_finish(state, task, catalogue));
@@ -373,11 +373,11 @@ fn update_user(state: &UserTasks, update: &UserUpdate, at: Timestamp) -> Option<
 pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
 
 /// Checks that the known and the reported attributes together stay within the limit.
-fn attributes_fit(known: &Map<String, Value>, told: &Map<String, Value>) -> Result<(), String> {
+fn attributes_fit(known: &Map<String, Value>, reported: &Map<String, Value>) -> Result<(), String> {
     let mut together = known.clone();
-    merge_attributes(&mut together, told);
+    merge_attributes(&mut together, reported);
     let bytes = serde_json::to_vec(&together).map_or(0, |json| json.len());
-    if told.is_empty() || bytes <= ATTRIBUTES_BYTES_MAX {
+    if reported.is_empty() || bytes <= ATTRIBUTES_BYTES_MAX {
         return Ok(());
     }
     Err(format!("the attributes would take {bytes} bytes, at most {ATTRIBUTES_BYTES_MAX} are kept"))

@@ -18,16 +18,16 @@ use crate::user_tasks::seen::ValueHash;
 
 pub use budgeted::{Allotment, AllottedAs, Budgeted};
 pub use rewards::{Earned, Reward, UnclaimedRewards, grant_id};
-pub use streak::{Protected, Protection, Rejudged};
+pub use streak::{Protected, Protection, RecomputedPast};
 
 /// A fact. Stored as JSON with its name under `type`.
 ///
 /// A new variant or a new optional field keeps the version. Any other change raises it in
 /// [`Event::schema`] and adds a step to `event-store/src/upcasters.rs`.
 ///
-/// Unless its field says otherwise, `version` is the version of the task that judged the action or
-/// promised the rewards, `at` the time at which the action occurred or the request arrived, and `by`
-/// the operator: the `sub` of a token, or a user of the operating system.
+/// Unless its field says otherwise, `version` is the version of the task that applied to the action
+/// or promised the rewards, `at` the time at which the action occurred or the request arrived, and
+/// `by` the operator: the `sub` of a token, or a user of the operating system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "fields without a comment explain themselves")]
@@ -144,7 +144,7 @@ pub enum Event {
     /// An effect of a reversed action is not taken back: it stands, or is gone already.
     CreditKept {
         task: TaskId,
-        /// The version that judged the earlier action.
+        /// The version that applied to the earlier action.
         version: u32,
         period: PeriodKey,
         /// The progress that is not taken back; 0 if the effect is not progress, or if another value
@@ -168,7 +168,7 @@ pub enum Event {
         /// The number of freezes left after the step; absent: the task has none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         freezes: Option<i64>,
-        /// Missed periods that were found protected when this step was judged, oldest first.
+        /// Missed periods that were found protected when this step was decided, oldest first.
         #[serde(
             default,
             skip_serializing_if = "Vec::is_empty",
@@ -178,9 +178,9 @@ pub enum Event {
         /// The earliest instant of a period that can still be filled; absent: none can.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fillable_from: Option<Timestamp>,
-        /// The past as judged anew; present exactly if the last step is later than this one.
+        /// The past as recomputed; present exactly if the last step is later than this one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        rejudged: Option<Rejudged>,
+        rejudged: Option<RecomputedPast>,
     },
     /// A missed period, or all those in a row that one pause touches, did not break the streak.
     /// Recorded by the first step after it, or earlier by a sweep, a make-up or a change of

@@ -1,6 +1,6 @@
 //! The missed periods of a streak: which of them were protected, and which one broke it.
 //!
-//! The rules, the screen and the sweep all use it, so that they can't disagree. Periods are judged
+//! The rules, the screen and the sweep all use it, so that they can't disagree. Periods are decided
 //! one by one, each in this order: a pause or an amnesty, a freeze, grace, then broken. The walk is
 //! bounded however much time has passed: it takes one step for each freeze, each period of grace,
 //! each pause and each amnesty.
@@ -16,8 +16,8 @@ use crate::calendar::{Period, Zones};
 use crate::catalogue::definition::{FreezeUse, Freezes, Pause};
 use crate::catalogue::{Amnesty, TaskVersion};
 
-/// The rules and the past by which a user's streak is judged.
-pub(crate) struct StreakJudge<'a> {
+/// The rules and the past that decide about a user's streak.
+pub(crate) struct StreakRules<'a> {
     pub version: &'a TaskVersion,
     pub past: Option<&'a TaskState>,
     zones: &'a Zones,
@@ -48,22 +48,22 @@ pub(crate) struct Gap {
     pub broke_at: Option<Timestamp>,
 }
 
-impl<'a> StreakJudge<'a> {
+impl<'a> StreakRules<'a> {
     pub fn new(place: &Place<'a>, past: Option<&'a TaskState>, zones: &'a Zones) -> Self {
         let version: &TaskVersion = place.version;
-        let rules = version.definition.streak.as_ref();
+        let streak = version.definition.streak.as_ref();
         let lateness_seconds = version.definition.objective.lateness_seconds;
         Self {
             version,
             past,
             zones,
-            grace_periods: rules.map_or(0, |rules| rules.grace_periods),
-            freezes: rules.map_or_else(Freezes::default, |rules| rules.freezes),
-            pauses: rules.map_or(&[], |rules| &rules.pauses),
+            grace_periods: streak.map_or(0, |streak| streak.grace_periods),
+            freezes: streak.map_or_else(Freezes::default, |streak| streak.freezes),
+            pauses: streak.map_or(&[], |streak| &streak.pauses),
             amnesties: place.amnesties,
             lateness: SignedDuration::from_secs(lateness_seconds),
-            cycle: rules.and_then(|rules| rules.cycle),
-            look_back: rules
+            cycle: streak.and_then(|streak| streak.cycle),
+            look_back: streak
                 .and_then(|r| r.make_up.as_ref())
                 .map_or(0, |make_up| make_up.look_back),
         }
@@ -99,18 +99,18 @@ impl<'a> StreakJudge<'a> {
     /// does nothing more; `None` without a streak, and once its break is recorded.
     pub fn next_decision(&self) -> Option<Timestamp> {
         let streak = self.streak()?;
-        let told = streak.told.unwrap_or_default();
+        let recorded = streak.told.unwrap_or_default();
         let (mut account, mut next) = (self.account(), None);
         let broke_at =
             self.walk(&streak.last, Until::Due(Timestamp::MAX), &mut account, |protected| {
                 let ends_at = protected.period.ends_at;
-                if ends_at <= told.protected_until {
+                if ends_at <= recorded.protected_until {
                     return ControlFlow::Continue(());
                 }
                 next = ends_at.map(|end| self.decided_at(end));
                 ControlFlow::Break(())
             });
-        next.or(broke_at.filter(|_| !told.broken))
+        next.or(broke_at.filter(|_| !recorded.broken))
     }
 
     /// Walks the missed periods after the period of a step until `protects` breaks off. Returns the
@@ -259,11 +259,11 @@ impl<'a> StreakJudge<'a> {
     }
 }
 
-/// A user's freezes while missed periods are judged.
+/// A user's freezes while missed periods are decided.
 pub(crate) struct FreezeAccount<'a> {
     freezes: Freezes,
     state: Option<&'a FreezeState>,
-    /// The ends of the periods that a freeze protects by this judgement.
+    /// The ends of the periods that a freeze protects by this walk.
     used: Vec<Timestamp>,
     /// The end of a period whose freeze was given back.
     returned: Option<Timestamp>,
@@ -312,11 +312,11 @@ impl FreezeAccount<'_> {
         if self.was_used(end) {
             return true;
         }
-        let is_wanted = || match self.freezes.used {
+        let is_usable = || match self.freezes.used {
             FreezeUse::Automatic => true,
             FreezeUse::Manual => self.is_reserved(missed),
         };
-        let is_available = self.freezes.max > 0 && is_wanted() && self.least_since(end) > 0;
+        let is_available = self.freezes.max > 0 && is_usable() && self.least_since(end) > 0;
         if is_available {
             self.used.push(end);
         }

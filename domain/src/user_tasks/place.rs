@@ -11,7 +11,7 @@ use crate::calendar::{Cadence, Period, PeriodKey, Zones};
 use crate::catalogue::{Amnesty, CatalogueTask, TaskVersion};
 use crate::ids::TaskId;
 
-/// A period, the version that judges it, and its state so far.
+/// A period, the version that applies to it, and its state so far.
 pub(crate) struct Place<'a> {
     /// The amnesties of the task.
     pub amnesties: &'a [Amnesty],
@@ -49,7 +49,7 @@ impl Place<'_> {
     }
 }
 
-/// Finds the period of `task` in which `at` lies, and the version that judges it.
+/// Finds the period of `task` in which `at` lies, and the version that applies to it.
 pub(crate) fn place<'a>(
     task: &'a CatalogueTask,
     past: Option<&'a TaskState>,
@@ -69,7 +69,7 @@ pub(crate) fn place<'a>(
         },
         |open| (open.period.clone(), Some(open)),
     );
-    let version = open.map_or(current, |open| judging(task, open));
+    let version = open.map_or(current, |open| applied_version(task, open));
     if version.definition.every == Cadence::Once {
         // The ends are those of the window, which may move, and no action is ever too late.
         let period = version.period_at(at, zones);
@@ -121,7 +121,7 @@ fn surplus_before(period: &Period, stored: &[PeriodState], closed: Option<&Close
 }
 
 /// Returns the version that an open period goes by. A completed period keeps its version.
-fn judging<'a>(task: &'a CatalogueTask, open: &PeriodState) -> &'a Arc<TaskVersion> {
+fn applied_version<'a>(task: &'a CatalogueTask, open: &PeriodState) -> &'a Arc<TaskVersion> {
     if open.completed {
         return task.version(open.version).unwrap_or(task.current());
     }

@@ -20,7 +20,7 @@ use crate::ids::TaskId;
 use crate::stored_json::is_zero;
 
 pub use streak::{
-    FreezeChange, FreezeState, ReachedStep, ReservedFreeze, StreakState, Stretch, Told,
+    FreezeChange, FreezeState, ReachedStep, RecordedGap, ReservedFreeze, StreakState, Stretch,
 };
 
 /// The fold of a user's stream.

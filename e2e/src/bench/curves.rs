@@ -51,17 +51,17 @@ pub async fn run(place: &Place, plots: &Path, seconds: u64) -> Outcome<()> {
     let users = HISTORIES;
     let names: Vec<u64> = (0..users).collect();
     let mut events = 0;
-    for wanted in [10, 100, 1_000, 3_000, 10_000] {
+    for length in [10, 100, 1_000, 3_000, 10_000] {
         let measured = Duration::from_secs(seconds).min(Duration::from_secs(5));
-        while events + 5 < wanted && events < 400 {
+        while events + 5 < length && events < 400 {
             apply(&executor, &database, &names).await?;
             events += 1;
         }
-        if events + 5 < wanted {
+        if events + 5 < length {
             // Copies of the last event make up longer histories. They repeat its totals, so that
             // the stored state is still the fold of the log.
-            lengthen(&database, events, wanted - 5).await?;
-            events = wanted - 5;
+            lengthen(&database, events, length - 5).await?;
+            events = length - 5;
         }
         let started = Instant::now();
         let mut rounds = 0;
@@ -71,8 +71,8 @@ pub async fn run(place: &Place, plots: &Path, seconds: u64) -> Outcome<()> {
         }
         let cost = micros(started.elapsed()) / to_f64(rounds * users);
         events += rounds;
-        println!("    {wanted:>9} events of each user             {cost:>9.1} µs an action");
-        by_events.push((wanted, cost));
+        println!("    {length:>9} events of each user             {cost:>9.1} µs an action");
+        by_events.push((length, cost));
     }
     database.finish(place).await?;
     let title = "Cost of an action by length of a user's history";

@@ -31,7 +31,7 @@ pub async fn run(place: &Place, users: u64, seconds: u64) -> Outcome<f64> {
     let mut made: Vec<Vec<Synthetic>> =
         (0..WORKERS).map(|w| make(&database, users, w, batches)).collect();
     let started = Instant::now();
-    let patience = Duration::from_secs(seconds);
+    let duration = Duration::from_secs(seconds);
     let mut workers = tokio::task::JoinSet::new();
     while let Some(batches) = made.pop() {
         let pool = database.pool.clone();
@@ -41,7 +41,7 @@ pub async fn run(place: &Place, users: u64, seconds: u64) -> Outcome<f64> {
             for batch in batches {
                 write(&pool, &batch, &projections).await?;
                 written += batch.changes.events.len();
-                if started.elapsed() > patience {
+                if started.elapsed() > duration {
                     break;
                 }
             }

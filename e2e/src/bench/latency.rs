@@ -22,7 +22,7 @@ const WARM_UP: Duration = Duration::from_secs(10);
 const WARM_UP_RECORDS: u64 = 200_000;
 
 /// Time limit for the last samples.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The most samples per query. Only the oldest are queried, so that a query costs the same however
 /// many wait.
@@ -88,9 +88,9 @@ pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
     .await??;
     database.wait_for(WARM_UP_RECORDS, Duration::from_secs(120)).await?;
     let (sender, samples) = mpsc::channel();
-    let patience = WARM_UP + Duration::from_secs(seconds);
+    let duration = WARM_UP + Duration::from_secs(seconds);
     let producing =
-        tokio::task::spawn_blocking(move || steady((&brokers, &name), rate, patience, &sender));
+        tokio::task::spawn_blocking(move || steady((&brokers, &name), rate, duration, &sender));
     let mut times = follow(&database, &samples, Instant::now() + WARM_UP).await?;
     producing.await??;
     child.kill().await?;
@@ -123,9 +123,9 @@ async fn follow(
                 }
             }
         }
-        if ended.is_some_and(|at| at.elapsed() > PATIENCE) {
+        if ended.is_some_and(|at| at.elapsed() > WAIT_MAX) {
             return Err(
-                format!("{} samples are not visible after {PATIENCE:?}", waiting.len()).into()
+                format!("{} samples are not visible after {WAIT_MAX:?}", waiting.len()).into()
             );
         }
         let oldest: Vec<&str> =

@@ -219,12 +219,12 @@ impl Database {
     }
 
     /// Waits until the log holds this many events.
-    pub async fn wait_for(&self, events: u64, patience: Duration) -> Outcome<()> {
-        let deadline = std::time::Instant::now() + patience;
+    pub async fn wait_for(&self, events: u64, wait_max: Duration) -> Outcome<()> {
+        let deadline = std::time::Instant::now() + wait_max;
         while self.events().await? < events {
             if std::time::Instant::now() > deadline {
                 return Err(format!(
-                    "only {} of {events} events within {patience:?}",
+                    "only {} of {events} events within {wait_max:?}",
                     self.events().await?
                 )
                 .into());

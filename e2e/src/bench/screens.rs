@@ -147,7 +147,7 @@ async fn http(listen: &str, connections: usize, seconds: u64) -> Outcome<f64> {
     }
     let done = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
-    let patience = Duration::from_secs(seconds);
+    let duration = Duration::from_secs(seconds);
     let mut clients = tokio::task::JoinSet::new();
     for client in 0..connections {
         let (done, token, listen) = (Arc::clone(&done), token.clone(), listen.to_owned());
@@ -155,7 +155,7 @@ async fn http(listen: &str, connections: usize, seconds: u64) -> Outcome<f64> {
             let mut stream = TcpStream::connect(&listen).await?;
             stream.set_nodelay(true)?;
             let mut user = client as u64;
-            while started.elapsed() < patience {
+            while started.elapsed() < duration {
                 user = (user + 7) % USERS;
                 let name = kafka::user_id(user);
                 let request = format!("GET /v1/users/{name}/tasks HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n");

@@ -73,14 +73,14 @@ pub async fn run(place: &Place, users: u64, seconds: u64, stock: Stock) -> Outco
     let stock = Arc::new(CqrsFramework::new(store, view.into_iter().collect(), catalogue));
     let done = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
-    let patience = Duration::from_secs(seconds);
+    let duration = Duration::from_secs(seconds);
     let time = jiff::Timestamp::now().to_string();
     let mut workers = tokio::task::JoinSet::new();
     for worker in 0..in_flight {
         let (stock, done, time) = (Arc::clone(&stock), Arc::clone(&done), time.clone());
         workers.spawn(async move {
             let mut numbers = Numbers(worker);
-            while started.elapsed() < patience {
+            while started.elapsed() < duration {
                 // Each worker has its own users, so that no commands conflict: the best case for
                 // the stock crates.
                 let user =

@@ -145,8 +145,8 @@ impl Chaos {
     pub async fn run(&mut self, mut rng: Rng, stop: &CancellationToken) -> Result<(), SoakError> {
         let mut order = KINDS.to_vec();
         rng.shuffle(&mut order);
-        let mut owed = order.len();
-        while owed > 0 || !stop.is_cancelled() {
+        let mut due = order.len();
+        while due > 0 || !stop.is_cancelled() {
             if order.is_empty() {
                 let (mut kinds, mut repeated) = (KINDS, REPEATED);
                 rng.shuffle(&mut kinds);
@@ -154,13 +154,13 @@ impl Chaos {
                 order = [repeated.as_slice(), &kinds].concat(); // taken from its end
             }
             let pause = Duration::from_millis(500 + rng.below(2500));
-            if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() && owed == 0 {
+            if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() && due == 0 {
                 break;
             }
             if let Some(fault) = order.pop() {
                 self.look_after_instances().await?;
                 self.cause(fault, &mut rng).await?;
-                owed = owed.saturating_sub(1);
+                due = due.saturating_sub(1);
             }
         }
         self.look_after_instances().await

@@ -125,11 +125,11 @@ impl Clients {
                 self.findings.add("claimable after its receipt", what);
             }
         }
-        let wanted: Vec<_> =
+        let candidates: Vec<_> =
             claimable.iter().filter(|(task, ..)| CLAIMED_TASKS.contains(&task.as_str())).collect();
         match rng.below(10) {
             0..6 => {
-                if let Some((task, period, at, _)) = rng.pick(&wanted) {
+                if let Some((task, period, at, _)) = rng.pick(&candidates) {
                     // The screen does not name the period in which a step of the streak was
                     // reached.
                     let named = match task.as_str() {

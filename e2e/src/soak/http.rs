@@ -16,7 +16,7 @@ pub const SECRET: &str = "the soak's own secret, known to nobody else";
 /// Time limit for an answer. Longer than any bounded wait of the server.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// Time for which a client retries after failures that may pass.
-const PATIENCE: Duration = Duration::from_secs(90);
+const RETRY_MAX: Duration = Duration::from_secs(90);
 
 /// The status and the body.
 pub type Answer = (u16, Value);
@@ -97,7 +97,7 @@ impl Api {
         idempotency_key: &str,
     ) -> Result<Answer, String> {
         let path = ["v1", "users", user, "tasks", task, "claim"];
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + RETRY_MAX;
         loop {
             let request = self.client.post(self.url(&path, &[])).bearer_auth(&self.client_token);
             let request = request.header("idempotency-key", idempotency_key).json(body);

@@ -87,14 +87,14 @@ impl Traffic {
         let now = Timestamp::now();
         let begin = now.checked_sub(SPAN).unwrap_or(now);
         let days = SPAN.as_secs_f64() / 86_400.0;
-        let wanted = 1000.0 * SIGN_INS_PER_DAY * days * f64::from(users);
+        let needed = 1000.0 * SIGN_INS_PER_DAY * days * f64::from(users);
         // Thousandths of the records, at most 300: the casts lose nothing that matters.
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             clippy::cast_precision_loss
         )]
-        let sign_ins_per_mille = ((wanted / records.max(1) as f64) as u64).clamp(1, 300);
+        let sign_ins_per_mille = ((needed / records.max(1) as f64) as u64).clamp(1, 300);
         let users = vec![Life::default(); usize::try_from(users).unwrap_or(1)];
         Self {
             rng: Rng::new(seed, 1),

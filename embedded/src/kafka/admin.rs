@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// Time limit for requests. On a busy machine, a broker that has just started is slow.
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// Checks that the broker answers a metadata request, which it does once it has joined its cluster.
 pub(super) async fn answers(port: u16) -> Result<(), String> {
@@ -38,10 +38,10 @@ pub(crate) async fn create_topic(
     for result in results {
         result.map_err(|(_, code)| broker_error(action(), &code.to_string()))?;
     }
-    let wanted = usize::try_from(partitions).unwrap_or_default();
+    let expected = usize::try_from(partitions).unwrap_or_default();
     wait_until(brokers, name, action(), move |topic| {
         let partitions = topic.map(MetadataTopic::partitions).unwrap_or_default();
-        partitions.len() == wanted && partitions.iter().all(|partition| partition.leader() >= 0)
+        partitions.len() == expected && partitions.iter().all(|partition| partition.leader() >= 0)
     })
     .await
 }
@@ -84,7 +84,7 @@ fn client(brokers: &str) -> KafkaResult<AdminClient<DefaultClientContext>> {
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+    AdminOptions::new().request_timeout(Some(WAIT_MAX)).operation_timeout(Some(WAIT_MAX))
 }
 
 /// Fetches the metadata of one topic, or of all, on the blocking thread pool.
@@ -111,7 +111,7 @@ async fn wait_until(
     action: String,
     reached: impl Fn(Option<&MetadataTopic>) -> bool + Copy + Send + 'static,
 ) -> Result<(), EmbeddedError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     loop {
         let name = topic.to_owned();
         let is_reached = with_metadata(brokers, None, move |metadata| {
@@ -124,7 +124,7 @@ async fn wait_until(
             Err(error) => error.to_string(),
         };
         if Instant::now() > deadline {
-            let seconds = PATIENCE.as_secs();
+            let seconds = WAIT_MAX.as_secs();
             return Err(broker_error(action, &format!("accepted, but after {seconds} s {last}")));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

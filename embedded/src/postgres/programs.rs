@@ -13,7 +13,7 @@ pub(super) fn find(data_dir: &Path) -> Result<PathBuf, EmbeddedError> {
     let (mut searched, mut found) = (Vec::new(), None);
     for dir in candidates() {
         if dir.join("initdb").is_file() && dir.join("postgres").is_file() {
-            if written_by.is_none_or(|wanted| major_version(&dir).as_deref() == Some(wanted)) {
+            if written_by.is_none_or(|version| major_version(&dir).as_deref() == Some(version)) {
                 return Ok(dir);
             }
             found.get_or_insert_with(|| dir.display().to_string());

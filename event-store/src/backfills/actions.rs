@@ -9,11 +9,11 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 /// Returns the actions that their tasks have already decided.
-pub(crate) async fn judged(
+pub(crate) async fn decided(
     asked: &[(Lane, TaskId, Uuid)],
     connection: &mut PgConnection,
 ) -> sqlx::Result<HashSet<(TaskId, Uuid)>> {
-    let rows: Vec<(i64,)> = sqlx::query_as(include_str!("judged.sql"))
+    let rows: Vec<(i64,)> = sqlx::query_as(include_str!("decided.sql"))
         .bind(asked.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
         .bind(asked.iter().map(|(_, task, _)| task.as_str()).collect::<Vec<_>>())
         .bind(asked.iter().map(|(.., identity)| *identity).collect::<Vec<_>>())
@@ -28,16 +28,16 @@ pub(crate) async fn judged(
 
 /// Stores the actions that tasks have decided.
 pub(crate) async fn remember(
-    judged: &BTreeSet<(Lane, TaskId, Uuid)>,
+    decided: &BTreeSet<(Lane, TaskId, Uuid)>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    if judged.is_empty() {
+    if decided.is_empty() {
         return Ok(());
     }
     sqlx::query(include_str!("remember_actions.sql"))
-        .bind(judged.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
-        .bind(judged.iter().map(|(_, task, _)| task.as_str()).collect::<Vec<_>>())
-        .bind(judged.iter().map(|(.., identity)| *identity).collect::<Vec<_>>())
+        .bind(decided.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
+        .bind(decided.iter().map(|(_, task, _)| task.as_str()).collect::<Vec<_>>())
+        .bind(decided.iter().map(|(.., identity)| *identity).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

@@ -30,13 +30,13 @@ pub(crate) async fn settle<'t>(
 
 /// Loads the stored boundaries.
 pub(crate) async fn load(
-    wanted: &BTreeSet<(Lane, TaskId)>,
+    requested: &BTreeSet<(Lane, TaskId)>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Bounds> {
     let rows: Vec<(i16, String, String, i32, i32, i64)> =
         sqlx::query_as(include_str!("bounds.sql"))
-            .bind(wanted.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-            .bind(wanted.iter().map(|(_, task)| task.as_str()).collect::<Vec<_>>())
+            .bind(requested.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+            .bind(requested.iter().map(|(_, task)| task.as_str()).collect::<Vec<_>>())
             .fetch_all(connection)
             .await?;
     let bound = |(lane, task, topic, incarnation, partition, next): (

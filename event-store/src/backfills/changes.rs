@@ -67,7 +67,7 @@ pub enum BackfillChangeError {
     Database(#[from] sqlx::Error),
 }
 
-/// Changes the backfill of a task. Does nothing if it is already in the wanted state.
+/// Changes the backfill of a task. Does nothing if it is already in the requested state.
 pub async fn change(
     pool: &PgPool,
     task: &TaskId,

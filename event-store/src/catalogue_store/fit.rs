@@ -12,7 +12,7 @@ use plaudit_domain::ids::TaskId;
 /// A conflict between one definition and the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{task}: {reason}")]
-pub struct Unfit {
+pub struct CatalogueConflict {
     /// The task.
     pub task: TaskId,
     /// The field of the task, such as `kind` or `requires[1]`.
@@ -26,10 +26,10 @@ pub fn with_drafts(
     known: &Catalogue,
     drafts: &[TaskDefinition],
     now: Timestamp,
-) -> Result<Catalogue, Vec<Unfit>> {
+) -> Result<Catalogue, Vec<CatalogueConflict>> {
     check_fit(known, drafts)?;
     let mut tasks: Vec<CatalogueTask> = known.tasks().iter().map(copy_of).collect();
-    let mut faults = Vec::new();
+    let mut conflicts = Vec::new();
     for draft in drafts {
         let task = tasks.iter_mut().find(|task| task.id == draft.id);
         let number = match &task {
@@ -49,15 +49,15 @@ pub fn with_drafts(
                 versions: vec![Arc::new(version)],
                 amnesties: vec![],
             }),
-            (Err(broken), _) => faults.push(Unfit {
+            (Err(broken), _) => conflicts.push(CatalogueConflict {
                 task: draft.id.clone(),
                 field: String::new(),
                 reason: broken.to_string(),
             }),
         }
     }
-    if !faults.is_empty() {
-        return Err(faults);
+    if !conflicts.is_empty() {
+        return Err(conflicts);
     }
     let named: HashMap<_, _> = drafts.iter().map(|draft| (&draft.id, draft)).collect();
     Catalogue::new(known.revision + 1, tasks)
@@ -76,12 +76,15 @@ fn copy_of(task: &CatalogueTask) -> CatalogueTask {
 
 /// Checks the conditions that depend on the published tasks: kinds, retired ids, prerequisites,
 /// budgets, cycles, patterns, and the number of tasks that one action touches.
-pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<(), Vec<Unfit>> {
-    let mut faults = Vec::new();
+pub fn check_fit(
+    known: &Catalogue,
+    definitions: &[TaskDefinition],
+) -> Result<(), Vec<CatalogueConflict>> {
+    let mut conflicts = Vec::new();
     let named: HashMap<_, _> = definitions.iter().map(|d| (&d.id, d)).collect();
     for definition in definitions {
         let mut refuse = |field: String, reason: String| {
-            faults.push(Unfit { task: definition.id.clone(), field, reason });
+            conflicts.push(CatalogueConflict { task: definition.id.clone(), field, reason });
         };
         if let Some(task) = known.task(&definition.id) {
             if task.status == Status::Retired {
@@ -107,11 +110,11 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
             }
         }
     }
-    faults.extend(check_budgets(known, definitions, &named));
-    if faults.is_empty() {
-        faults = check_together(known, definitions, &named);
+    conflicts.extend(check_budgets(known, definitions, &named));
+    if conflicts.is_empty() {
+        conflicts = check_together(known, definitions, &named);
     }
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    if conflicts.is_empty() { Ok(()) } else { Err(conflicts) }
 }
 
 /// The maximum number of past periods that a backfill may cover: all of them stay open until it is
@@ -146,7 +149,7 @@ fn check_budgets(
     known: &Catalogue,
     definitions: &[TaskDefinition],
     named: &HashMap<&TaskId, &TaskDefinition>,
-) -> Vec<Unfit> {
+) -> Vec<CatalogueConflict> {
     let mut terms: HashMap<&BudgetId, (&TaskId, &Budget)> = HashMap::new();
     let others = known.tasks().iter().filter(|task| task.status != Status::Retired);
     for task in others.filter(|task| !named.contains_key(&task.id)) {
@@ -154,7 +157,7 @@ fn check_budgets(
             terms.entry(&budget.id).or_insert((&task.id, budget));
         }
     }
-    let mut faults = Vec::new();
+    let mut conflicts = Vec::new();
     for definition in definitions {
         for (m, milestone) in definition.milestones.iter().enumerate() {
             for (l, line) in milestone.rewards.iter().enumerate() {
@@ -170,12 +173,16 @@ fn check_budgets(
                          together, with the same terms"
                     );
                     let field = format!("milestones[{m}].rewards[{l}]");
-                    faults.push(Unfit { task: definition.id.clone(), field, reason });
+                    conflicts.push(CatalogueConflict {
+                        task: definition.id.clone(),
+                        field,
+                        reason,
+                    });
                 }
             }
         }
     }
-    faults
+    conflicts
 }
 
 /// The fields in which a definition names other tasks.
@@ -191,10 +198,10 @@ fn check_together(
     known: &Catalogue,
     definitions: &[TaskDefinition],
     named: &HashMap<&TaskId, &TaskDefinition>,
-) -> Vec<Unfit> {
+) -> Vec<CatalogueConflict> {
     let untouched = known.tasks().iter().filter(|task| !named.contains_key(&task.id));
     let mut after: Vec<CatalogueTask> = untouched.map(copy_of).collect();
-    let mut faults = Vec::new();
+    let mut conflicts = Vec::new();
     for definition in definitions {
         let id = definition.id.clone();
         match TaskVersion::new(definition.clone(), 1, jiff::Timestamp::UNIX_EPOCH) {
@@ -207,22 +214,26 @@ fn check_together(
             }),
             Err(broken) => {
                 let (field, reason) = (String::new(), broken.to_string());
-                faults.push(Unfit { task: id, field, reason });
+                conflicts.push(CatalogueConflict { task: id, field, reason });
             }
         }
     }
-    faults.extend(too_many_patterns(known, &after, named));
+    conflicts.extend(too_many_patterns(known, &after, named));
     match Catalogue::new(0, after) {
-        Err(cycle) => faults.extend(closing(&cycle, named)),
-        Ok(after) => faults.extend(after.check_touched().err().and_then(|many| {
+        Err(cycle) => conflicts.extend(closing(&cycle, named)),
+        Ok(after) => conflicts.extend(after.check_touched().err().and_then(|many| {
             // The published tasks alone passed this check, so one of these definitions exceeds the
             // limit.
             let listens = |d: &&TaskDefinition| d.listens_to().any(|kind| *kind == many.action);
             let task = definitions.iter().find(listens).or(definitions.first())?.id.clone();
-            Some(Unfit { task, field: "objective.on".to_owned(), reason: many.to_string() })
+            Some(CatalogueConflict {
+                task,
+                field: "objective.on".to_owned(),
+                reason: many.to_string(),
+            })
         })),
     }
-    faults
+    conflicts
 }
 
 /// Finds the first of these definitions whose patterns exceed the limit together with those of the
@@ -232,7 +243,7 @@ fn too_many_patterns(
     known: &Catalogue,
     after: &[CatalogueTask],
     named: &HashMap<&TaskId, &TaskDefinition>,
-) -> Option<Unfit> {
+) -> Option<CatalogueConflict> {
     let mut total = known.pattern_total();
     let drafts = after.iter().filter(|task| named.contains_key(&task.id));
     drafts.flat_map(|task| &task.versions).find_map(|version| {
@@ -248,13 +259,16 @@ fn too_many_patterns(
         let reason = format!(
             "{too_many}; every published version counts, since periods may be open under it"
         );
-        Some(Unfit { task: definition.id.clone(), field: field.to_owned(), reason })
+        Some(CatalogueConflict { task: definition.id.clone(), field: field.to_owned(), reason })
     })
 }
 
 /// Finds the field of one of these definitions that closes the cycle. The published tasks alone
 /// have none.
-fn closing(cycle: &DependencyCycle, named: &HashMap<&TaskId, &TaskDefinition>) -> Option<Unfit> {
+fn closing(
+    cycle: &DependencyCycle,
+    named: &HashMap<&TaskId, &TaskDefinition>,
+) -> Option<CatalogueConflict> {
     let next = cycle.tasks.iter().skip(1).chain(cycle.tasks.first());
     let entries = cycle.tasks.iter().zip(next).filter_map(|(task, next)| {
         let fields = dependencies(named.get(task)?);
@@ -264,5 +278,5 @@ fn closing(cycle: &DependencyCycle, named: &HashMap<&TaskId, &TaskDefinition>) -
         Some((task.clone(), format!("{field}[{index}]")))
     });
     let (task, field) = entries.last()?;
-    Some(Unfit { task, field, reason: cycle.to_string() })
+    Some(CatalogueConflict { task, field, reason: cycle.to_string() })
 }

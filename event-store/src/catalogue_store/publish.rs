@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sqlx::PgPool;
 use sqlx::types::Json;
 
-use super::fit::{Unfit, check_fit};
+use super::fit::{CatalogueConflict, check_fit};
 use super::{read, status_from, status_text};
 use crate::backfills;
 use crate::error::ExecuteError;
@@ -44,7 +44,7 @@ pub struct Published {
 pub enum PublishError {
     /// The definitions conflict with the catalogue. Names all conflicts.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Unfit(Vec<Unfit>),
+    Conflicts(Vec<CatalogueConflict>),
     /// There is no such task.
     #[error("unknown task {0}; `plaudit tasks list` lists them")]
     UnknownTask(TaskId),
@@ -84,7 +84,7 @@ pub async fn publish(
     // Publications wait for each other. Batches only read the row.
     sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
     let (_, known) = read(&mut tx).await?;
-    off_the_runtime(|| check_fit(&known, definitions)).map_err(PublishError::Unfit)?;
+    off_the_runtime(|| check_fit(&known, definitions)).map_err(PublishError::Conflicts)?;
     let mut published = Vec::with_capacity(definitions.len());
     for definition in definitions {
         let before = known.task(&definition.id);

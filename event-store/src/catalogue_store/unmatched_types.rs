@@ -48,8 +48,8 @@ mod tests {
         let types = UnmatchedTypes::default();
         let kinds: Vec<String> = (0..TYPES_MAX + 5).map(|n| format!("t{n}")).collect();
         for (index, kind) in kinds.iter().enumerate() {
-            let wanted = if index < TYPES_MAX { kind } else { OTHERS };
-            assert_eq!(types.label(kind), wanted);
+            let expected = if index < TYPES_MAX { kind } else { OTHERS };
+            assert_eq!(types.label(kind), expected);
         }
         assert_eq!(types.label("t0"), "t0");
     }

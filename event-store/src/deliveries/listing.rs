@@ -142,7 +142,7 @@ const UNDELIVERED: [RewardState; 3] =
     [RewardState::Claimed, RewardState::Delivering, RewardState::Failed];
 
 /// The remaining conditions on a grant.
-const WANTED: &str = "r.lane = $1 and (r.grant_id > $2 or $3)
+const CONDITIONS: &str = "r.lane = $1 and (r.grant_id > $2 or $3)
     and ($5::text is null or r.code = $5) and ($8::text is null or r.kind = $8)
     and ($9::text is null and $10::timestamptz is null or exists (
         select from deliveries d
@@ -161,20 +161,20 @@ async fn of_lane(
     let source = match filter.state {
         Some(RewardState::Failed) => format!(
             "((select * from reward_state r
-               where r.state in ('claimed', 'delivering', 'failed') and r.state = $4 and {WANTED}
+               where r.state in ('claimed', 'delivering', 'failed') and r.state = $4 and {CONDITIONS}
                order by r.grant_id limit $6)
               union all
               (select r.* from deliveries f
                join reward_state r on r.lane = f.lane and r.grant_id = f.grant_id and r.state = 'delivered'
                where f.lane = $1 and f.state = 'failed' and f.pays and (f.redeliveries > 0 or f.acknowledged)
-                 and (f.grant_id > $2 or $3) and {WANTED}
+                 and (f.grant_id > $2 or $3) and {CONDITIONS}
                order by r.grant_id limit $6)) r"
         ),
         // Also counts as claimed: rewards granted by the end of a period that no event records yet.
         // They are found by the first line of each milestone, as the sweeper does.
         Some(state) if UNDELIVERED.contains(&state) => format!(
             "((select * from reward_state r
-               where r.state in ('claimed', 'delivering', 'failed') and r.state = $4 and {WANTED}
+               where r.state in ('claimed', 'delivering', 'failed') and r.state = $4 and {CONDITIONS}
                order by r.grant_id limit $6)
               union all
               (select r.* from reward_state f
@@ -182,12 +182,12 @@ async fn of_lane(
                  and r.granted_position = f.granted_position and r.state = 'claimable'
                where $4 = 'claimed' and f.lane = $1 and f.state = 'claimable' and f.ordinal = 0
                  and f.lapses_at is not null and f.lapses_at <= $7 and f.lapses_as = 'granted'
-                 and {WANTED}
+                 and {CONDITIONS}
                order by r.grant_id limit $6)) r"
         ),
         _ => {
             let state = rewards::state_as_of("$7");
-            format!("reward_state r where {WANTED} and ($4::text is null or $4 = {state})")
+            format!("reward_state r where {CONDITIONS} and ($4::text is null or $4 = {state})")
         }
     };
     let columns: Vec<String> = COLUMNS.split(", ").map(|name| format!("r.{name}")).collect();

@@ -100,7 +100,7 @@ mod tests {
         use DeliveryState as D;
         use RewardState::Delivered;
         let moment = at(10);
-        for (queued, tried, settled, wanted) in [
+        for (queued, tried, settled, expected) in [
             (11, 11, 11, true),
             // Queued before the moment, and paid after it.
             (1, 11, 11, true),
@@ -108,7 +108,11 @@ mod tests {
             (1, 2, 3, false),
         ] {
             let entry = entry(Delivered, D::Delivered, queued, Some(tried), Some(settled));
-            assert_eq!(entry.is_in_doubt_since(moment, true), wanted, "{queued} {tried} {settled}");
+            assert_eq!(
+                entry.is_in_doubt_since(moment, true),
+                expected,
+                "{queued} {tried} {settled}"
+            );
             assert!(!entry.is_in_doubt_since(moment, false), "what is delivered stays so");
         }
     }
@@ -118,7 +122,7 @@ mod tests {
         use DeliveryState as D;
         use RewardState as R;
         let moment = at(10);
-        for (state, delivery, queued, tried, wanted) in [
+        for (state, delivery, queued, tried, expected) in [
             (R::Claimed, D::Waiting, 11, None, true),
             (R::Failed, D::Failed, 1, Some(11), true),
             // Sent before the moment; the confirmation arrived after it.
@@ -130,8 +134,8 @@ mod tests {
             (R::Claimable, D::Waiting, 11, None, false),
         ] {
             let entry = entry(state, delivery, queued, tried, None);
-            let is_wanted = entry.is_in_doubt_since(moment, false);
-            assert_eq!(is_wanted, wanted, "{state:?} {delivery:?} {queued} {tried:?}");
+            let is_in_doubt = entry.is_in_doubt_since(moment, false);
+            assert_eq!(is_in_doubt, expected, "{state:?} {delivery:?} {queued} {tried:?}");
         }
     }
 }

@@ -103,7 +103,7 @@ pub fn decide_batch<'b>(
             changes: Changes::default(),
             newly_seen: Vec::new(),
             seen_again: BTreeSet::new(),
-            judged_for_backfills: BTreeSet::new(),
+            backfill_actions: BTreeSet::new(),
             dedup_window: locked.dedup_window,
             offsets_moved: HashMap::new(),
             parked: Vec::new(),

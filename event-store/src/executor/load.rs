@@ -81,7 +81,7 @@ async fn load_past(needed: &NeededPast, tx: &mut PgConnection) -> Result<LoadedP
     let tasks = needed.actions.iter().map(|(lane, task, _)| (*lane, task.clone())).collect();
     Ok(LoadedPast {
         bounds: bounds::load(&tasks, tx).await?,
-        judged: actions::judged(&needed.actions, tx).await?,
+        decided: actions::decided(&needed.actions, tx).await?,
         parked: actions::parked(&needed.parked, tx).await?,
     })
 }

@@ -14,7 +14,7 @@ use crate::batch::{Applied, Item, Outcome, PastOutcome, Receipt, Work};
 use crate::error::ExecuteError;
 use crate::pool;
 
-/// The maximum number of attempts before the sender is told that the database is not available.
+/// The maximum number of attempts before the sender hears that the database is not available.
 const ATTEMPTS_MAX: usize = 6;
 
 /// The number of lost connections after which a part of several records is halved.

@@ -154,8 +154,8 @@ impl LaneWork {
     /// True if the lane was held when last tried and no work is left that would try it again. A
     /// lane that nobody has asked for in a while is no longer considered held.
     pub fn is_to_be_probed(&mut self, now: Instant) -> bool {
-        let is_wanted = |held: &Held| now.duration_since(held.asked_at) < HELD_ASKED_WITHIN;
-        self.held = self.held.filter(|held| !self.is_empty() || is_wanted(held));
+        let is_requested = |held: &Held| now.duration_since(held.asked_at) < HELD_ASKED_WITHIN;
+        self.held = self.held.filter(|held| !self.is_empty() || is_requested(held));
         self.held.is_some() && self.is_empty()
     }
 

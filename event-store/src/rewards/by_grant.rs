@@ -19,11 +19,11 @@ pub async fn of_lane(
         return Ok(Vec::new());
     }
     let sql = format!(
-        "select {COLUMNS} from unnest($2::uuid[]) w (wanted)
+        "select {COLUMNS} from unnest($2::uuid[]) w (requested)
          cross join lateral (
-             select * from reward_state where lane = $1 and grant_id >= w.wanted order by grant_id limit 1
+             select * from reward_state where lane = $1 and grant_id >= w.requested order by grant_id limit 1
          ) r
-         where r.grant_id = w.wanted
+         where r.grant_id = w.requested
          order by granted_position, ordinal"
     );
     let rows = sqlx::query(&sql).bind(lane.0).bind(grants).fetch_all(connection).await?;
@@ -37,13 +37,13 @@ pub async fn of_any_lane(
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<(UserId, RewardRow)>> {
     let sql = format!(
-        "select user_id, {COLUMNS} from unnest($1::uuid[]) w (wanted)
+        "select user_id, {COLUMNS} from unnest($1::uuid[]) w (requested)
          cross join lanes l
          cross join lateral (
              select * from reward_state
-             where lane = l.lane and grant_id >= w.wanted order by grant_id limit 1
+             where lane = l.lane and grant_id >= w.requested order by grant_id limit 1
          ) r
-         where r.grant_id = w.wanted"
+         where r.grant_id = w.requested"
     );
     let rows = sqlx::query(&sql).bind(grants).fetch_all(connection).await?;
     let reward = |row: &PgRow| {

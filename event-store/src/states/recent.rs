@@ -222,7 +222,7 @@ impl RecentLane {
 impl RecentUser {
     fn new(state: UserTasks, sequence: i64, asked: Option<&BTreeSet<TaskId>>) -> Self {
         // Loaded grants and milestones are only those that a claim or a delivery asked for. They
-        // are read anew each time.
+        // are read again each time.
         let UserTasks { zones, attributes, updated_at, counted, tasks, grants: _ } = state;
         let is_plain = zones == Zones::default() && attributes.is_empty() && updated_at.is_none();
         let details = (!is_plain).then(|| Box::new(Details { zones, attributes, updated_at }));

@@ -234,8 +234,8 @@ tasks:
 ";
     assert!(refused(daily.to_owned()).await.contains("100 periods"));
     publish(&store, &five_gifts("grant")).await;
-    let retold = five_gifts("grant").replace("amount: 100", "amount: 101");
-    publish(&store, &retold).await;
+    let changed = five_gifts("grant").replace("amount: 100", "amount: 101");
+    publish(&store, &changed).await;
     assert_eq!(store.count("select count(*) from backfills").await, 1);
     assert!(refused(five_gifts("none")).await.contains("only a new task"));
 }

@@ -125,14 +125,14 @@ async fn what_waits_can_be_revoked_and_is_never_granted() {
     assert!(folded.granted.iter().all(|row| row.state == RewardState::Revoked), "{folded:?}");
 }
 
-async fn until(store: &Store, query: &str, wanted: i64) {
+async fn until(store: &Store, query: &str, expected: i64) {
     let reached = async {
-        while store.count(query).await != wanted {
+        while store.count(query).await != expected {
             tokio::task::yield_now().await;
         }
     };
     let reached = tokio::time::timeout(Duration::from_secs(30), reached).await;
-    assert!(reached.is_ok(), "{query} is {}, not {wanted}", store.count(query).await);
+    assert!(reached.is_ok(), "{query} is {}, not {expected}", store.count(query).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,9 +227,9 @@ async fn tasks_that_share_a_budget_are_published_with_the_same_terms() {
     let store = Store::with_tasks(&badges(10, 1, "wait")).await;
     let other = badges(20, 1, "wait").replace("id: gifts", "id: others");
     let refused = catalogue_store::publish(&store.pool, &tasks_of(&other), "test").await;
-    let Err(PublishError::Unfit(unfit)) = refused else { panic!("{refused:?}") };
-    assert_eq!(unfit[0].field, "milestones[0].rewards[1]");
-    assert!(unfit[0].reason.contains("other terms in task gifts"), "{}", unfit[0].reason);
+    let Err(PublishError::Conflicts(conflicts)) = refused else { panic!("{refused:?}") };
+    assert_eq!(conflicts[0].field, "milestones[0].rewards[1]");
+    assert!(conflicts[0].reason.contains("other terms in task gifts"), "{}", conflicts[0].reason);
     let together = [tasks_of(&badges(20, 1, "wait")), tasks_of(&other)].concat();
     catalogue_store::publish(&store.pool, &together, "test").await.unwrap();
 }

@@ -14,8 +14,8 @@ use crate::support::{Store, eventually, tasks_of};
 /// The fields and reasons of a file that does not fit an empty catalogue.
 fn refused(file: &str) -> Vec<(String, String)> {
     let definitions = plaudit_task_file::parse(file).unwrap();
-    let unfit = check_fit(&Catalogue::default(), &definitions).expect_err("it should not fit");
-    unfit.into_iter().map(|unfit| (unfit.field, unfit.reason)).collect()
+    let conflicts = check_fit(&Catalogue::default(), &definitions).expect_err("it should not fit");
+    conflicts.into_iter().map(|conflict| (conflict.field, conflict.reason)).collect()
 }
 
 fn tasks(count: usize, action: &str) -> String {
@@ -55,9 +55,9 @@ async fn rule_10_the_id_of_a_retired_task_is_refused() {
     // Refused are both the same task and another one with its id, and the rest of the file with it.
     for again in [tasks(3, "gift.sent"), tasks(3, "other")] {
         let refused = publish(&store.pool, &tasks_of(&again), "test").await;
-        let Err(PublishError::Unfit(unfit)) = refused else { panic!("{refused:?}") };
-        assert_eq!(unfit.len(), 1);
-        assert!(unfit[0].reason.contains("ids are never reused"), "{}", unfit[0].reason);
+        let Err(PublishError::Conflicts(conflicts)) = refused else { panic!("{refused:?}") };
+        assert_eq!(conflicts.len(), 1);
+        assert!(conflicts[0].reason.contains("ids are never reused"), "{}", conflicts[0].reason);
     }
     let resumed = set_status(&store.pool, &retired, Status::Active, "test").await;
     assert!(matches!(resumed, Err(PublishError::Retired(_))), "{resumed:?}");
@@ -97,11 +97,11 @@ async fn rule_23_patterns_are_bounded_over_the_whole_catalogue() {
         task
     };
     let more: Vec<_> = more.into_iter().enumerate().map(renamed).collect();
-    let Err(PublishError::Unfit(unfit)) = publish(&store.pool, &more, "test").await else {
+    let Err(PublishError::Conflicts(conflicts)) = publish(&store.pool, &more, "test").await else {
         panic!("it is too many")
     };
-    assert_eq!((unfit.len(), unfit[0].field.as_str()), (1, "objective.where"));
-    assert!(unfit[0].reason.contains("500000 are allowed"), "{}", unfit[0].reason);
+    assert_eq!((conflicts.len(), conflicts[0].field.as_str()), (1, "objective.where"));
+    assert!(conflicts[0].reason.contains("500000 are allowed"), "{}", conflicts[0].reason);
 
     // Equal patterns count once.
     publish(&store.pool, &tasks_of(&matching(90, "^[acegikmoqsuwy]{1,490}0$")), "test")

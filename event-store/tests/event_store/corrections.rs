@@ -172,12 +172,12 @@ fn reverses(id: &str, target: &str) -> plaudit_domain::action::Action {
 
 /// The progress after each correction, or the reason why it was refused.
 async fn reversals(store: &Store) -> Vec<String> {
-    let told = |event: &Event| match event {
+    let outcome = |event: &Event| match event {
         Event::ProgressCorrected { progress, .. } => Some(progress.to_string()),
         Event::ActionReversed { refused: Some(reason), .. } => Some(reason.clone()),
         _ => None,
     };
-    facts(store).await.iter().filter_map(told).collect()
+    facts(store).await.iter().filter_map(outcome).collect()
 }
 
 #[tokio::test]

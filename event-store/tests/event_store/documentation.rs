@@ -116,8 +116,8 @@ fn every_event_and_each_of_its_fields_is_documented() {
             if field != "attributes" {
                 fields_of(value, &mut fields);
             }
-            let is_told = field == "type" || has_in_code(section, field);
-            assert!(is_told, "docs/events.md does not mention {field} of {name}");
+            let is_mentioned = field == "type" || has_in_code(section, field);
+            assert!(is_mentioned, "docs/events.md does not mention {field} of {name}");
         }
         let missing: Vec<_> = fields.iter().filter(|f| !has_in_code(EVENTS_PAGE, f)).collect();
         assert!(missing.is_empty(), "docs/events.md does not mention {missing:?}, parts of {name}");

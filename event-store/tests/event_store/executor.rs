@@ -42,7 +42,7 @@ async fn the_same_action_never_counts_twice() {
 
 /// Rule 5: a topic read again from its beginning, including records that made no event.
 #[tokio::test]
-async fn a_record_below_the_lanes_offset_is_never_judged_again() {
+async fn a_record_below_the_lanes_offset_is_never_decided_again() {
     let store = Store::with_tasks(TASKS).await;
     let unheard = store.item(action("u1", "x", "later.task", NOON, &json!({})), record(0, 0));
     store.execute(vec![unheard.clone()]).await;
@@ -209,7 +209,10 @@ async fn a_retired_task_stops_progress_and_not_claims_and_never_comes_back() {
     stops_progress_and_not_claims(&store, Status::Retired).await;
     let tasks = crate::support::tasks_of(TASKS);
     let reused = catalogue_store::publish(&store.pool, &tasks, "test").await.unwrap_err();
-    assert!(matches!(&reused, PublishError::Unfit(faults) if faults.len() == 1), "{reused}");
+    assert!(
+        matches!(&reused, PublishError::Conflicts(conflicts) if conflicts.len() == 1),
+        "{reused}"
+    );
     let id = "first-team".parse().unwrap();
     let resumed = set_status(&store.pool, &id, Status::Active, "test").await;
     assert!(matches!(resumed, Err(PublishError::Retired(_))));

@@ -125,13 +125,16 @@ async fn a_held_lane_is_named_to_who_needs_it() {
     let users = (0..20).map(|n| format!("user-{n}")).chain(["ann".to_owned()]);
     let items = users.map(|user| store.item(sign_in(&user, "1"), request())).collect();
     let batch = Batch { items, checkpoints: vec![] };
-    let wanted = Contention { held: [lane].into(), gate_closed: false };
+    let expected = Contention { held: [lane].into(), gate_closed: false };
     let error = store.executor.execute(&batch).await.unwrap_err();
-    assert!(matches!(&error, ExecuteError::LanesBusy(found) if *found == wanted), "{error:?}");
+    assert!(matches!(&error, ExecuteError::LanesBusy(found) if *found == expected), "{error:?}");
     assert_eq!(error.to_string(), format!("lane {lane} is held by another writer"));
     let (applied, ended) = store.executor.execute_if_free(&batch).await;
     assert!(applied.is_empty());
-    assert!(matches!(&ended, Err(ExecuteError::LanesBusy(found)) if *found == wanted), "{ended:?}");
+    assert!(
+        matches!(&ended, Err(ExecuteError::LanesBusy(found)) if *found == expected),
+        "{ended:?}"
+    );
 }
 
 /// While another session locks all lanes, as the swap of a rebuild does, everybody waits, but no

@@ -100,10 +100,10 @@ async fn rule_22_later_actions_wait_and_are_released_in_order() {
     let kinds = "select string_agg(event_type || coalesce(':' || (payload ->> 'progress'), ''), ' ' order by sequence)
                  from events where aggregate_id = 'u'";
     let kinds: String = sqlx::query_scalar(kinds).fetch_one(&store.pool).await.unwrap();
-    let wanted = "progress_recorded:1 milestone_reached task_completed \
+    let expected = "progress_recorded:1 milestone_reached task_completed \
                   progress_recorded:20 parked_released progress_recorded:30 parked_released \
                   progress_recorded:60 parked_released";
-    assert_eq!(kinds, wanted);
+    assert_eq!(kinds, expected);
     assert_eq!(store.act(g0).await.outcome, Outcome::Duplicate, "remembered from then on");
     let free = store.act(action("u", "g3", "gift.sent", NOON, &json!({"coins": 10}))).await;
     assert_eq!(free.outcome, Outcome::Accepted, "nothing blocks the user any more");
@@ -122,13 +122,13 @@ async fn rule_24_a_discarded_record_is_gone_from_the_list_and_stands_in_the_hist
     assert_eq!(discarded[0].outcome, Outcome::ParkedResolved { applied: 0, duplicates: 0 });
     let again = store.execute(vec![decide(&store, "u", id, discard(), vec![])]).await;
     assert_eq!(again[0].outcome, Outcome::NotParked);
-    let told: String = sqlx::query_scalar(
+    let recorded: String = sqlx::query_scalar(
         "select payload ->> 'reason' from events where event_type = 'parked_discarded'",
     )
     .fetch_one(&store.pool)
     .await
     .unwrap();
-    assert_eq!(told, "sent by a test");
+    assert_eq!(recorded, "sent by a test");
     assert!(parked::page(&store.pool, None, 10).await.unwrap().parked.is_empty());
     // The same record again, for example repeated over HTTP, is parked again and not lost.
     let mut again = park(&store, "u", "x");

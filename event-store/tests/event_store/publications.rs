@@ -81,7 +81,7 @@ async fn both_tasks_of_a_publication_take_effect_at_once_in_every_process_within
         process.await.unwrap();
     }
 
-    let judged: Vec<(String, String, i32)> = sqlx::query_as(
+    let decided: Vec<(String, String, i32)> = sqlx::query_as(
         "select aggregate_id || ' ' || (metadata->>'action_id'), payload->>'task', (payload->>'version')::int
          from events where event_type = 'progress_recorded'",
     )
@@ -89,7 +89,7 @@ async fn both_tasks_of_a_publication_take_effect_at_once_in_every_process_within
     .await
     .unwrap();
     let mut by_action: BTreeMap<String, BTreeMap<String, i32>> = BTreeMap::new();
-    for (action, task, version) in judged {
+    for (action, task, version) in decided {
         by_action.entry(action).or_default().insert(task, version);
     }
     for (action, versions) in &by_action {
@@ -100,5 +100,5 @@ async fn both_tasks_of_a_publication_take_effect_at_once_in_every_process_within
     let late = "select count(*) from events e
          join task_versions v on v.task_id = e.payload->>'task' and v.version > (e.payload->>'version')::int
          where e.event_type = 'progress_recorded' and e.recorded_at > v.published_at + interval '2 s'";
-    assert_eq!(store.count(late).await, 0, "judged by an old version 2 s after a new one");
+    assert_eq!(store.count(late).await, 0, "decided by an old version 2 s after a new one");
 }

@@ -40,13 +40,14 @@ async fn the_last_version_of_each_file_is_in_force() {
     assert_eq!(source_files::identity(&store.pool).await.unwrap(), after);
 
     publish(&store, &[file("a.yaml", "2")]).await;
-    let wanted = [("a.yaml", 2, "2"), ("b.yaml", 1, "1")];
-    let wanted = wanted.map(|(name, version, text)| (name.to_owned(), version, text.to_owned()));
-    assert_eq!(in_force(&store).await, wanted);
+    let expected = [("a.yaml", 2, "2"), ("b.yaml", 1, "1")];
+    let expected =
+        expected.map(|(name, version, text)| (name.to_owned(), version, text.to_owned()));
+    assert_eq!(in_force(&store).await, expected);
     let withdrawn = source_files::withdraw(&store.pool, "a.yaml", &author(None)).await.unwrap();
     assert_eq!(withdrawn, Some(3));
     assert_eq!(source_files::withdraw(&store.pool, "a.yaml", &author(None)).await.unwrap(), None);
-    assert_eq!(in_force(&store).await, wanted[1..]);
+    assert_eq!(in_force(&store).await, expected[1..]);
     // A file published again after a withdrawal gets a new version, even with the same content.
     assert_eq!(publish(&store, &[file("a.yaml", "2")]).await[0].version, 4);
 

@@ -126,7 +126,7 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
             (work, AggregateCommand::Command(claim))
         }
         What::Deliver(dice) => {
-            let owed: Vec<Json<Vec<Reward>>> = sqlx::query_scalar(
+            let due: Vec<Json<Vec<Reward>>> = sqlx::query_scalar(
                 "select payload -> 'rewards' from events
                  where aggregate_id = $1 and (event_type = 'rewards_claimed'
                        or event_type = 'milestone_reached' and payload ->> 'mode' = 'automatic')
@@ -136,7 +136,7 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
             .fetch_all(&store.pool)
             .await
             .unwrap();
-            let rewards = owed.get(dice % owed.len().max(1)).map_or(vec![], |Json(r)| r.clone());
+            let rewards = due.get(dice % due.len().max(1)).map_or(vec![], |Json(r)| r.clone());
             let work = Work::StartDeliveries { user, rewards: rewards.clone() };
             (work, AggregateCommand::Command(Command::StartDeliveries { rewards }))
         }
@@ -219,13 +219,13 @@ async fn the_executor_and_stock_cqrs_write_the_same_events() {
         let (ours, theirs) = (Store::with_tasks(TASKS).await, Store::with_tasks(TASKS).await);
         let stock = stock(&theirs).await;
         for chunk in wishes(seed, 1_400).chunks(67) {
-            let mut told = Vec::new();
+            let mut sent = Vec::new();
             for wish in chunk {
-                told.push(commanded(wish, &ours).await);
+                sent.push(commanded(wish, &ours).await);
             }
-            let items = told.iter().map(|(item, _)| item.clone()).collect();
+            let items = sent.iter().map(|(item, _)| item.clone()).collect();
             let applied = ours.execute(items).await;
-            for ((wish, (_, command)), ours) in chunk.iter().zip(told).zip(applied) {
+            for ((wish, (_, command)), ours) in chunk.iter().zip(sent).zip(applied) {
                 let theirs = stock.execute(&wish.user, command).await;
                 assert!(
                     is_same_answer(&ours.outcome, &theirs),

@@ -73,10 +73,10 @@ async fn rule_13_several_sweepers_record_once_that_the_streaks_of_absent_users_b
         ("streak_protected", "2026-03-04T00:00:00Z"),
         ("streak_broken", "2026-03-05T00:00:00Z"),
     ] {
-        let told = format!(
+        let recorded = format!(
             "select count(*) from events where event_type = '{event}' and payload->>'at' = '{at}'"
         );
-        assert_eq!(store.count(&told).await, 40, "{event}");
+        assert_eq!(store.count(&recorded).await, 40, "{event}");
     }
     assert_eq!(store.count("select count(*) from streak_looks where due_at is not null").await, 0);
     assert_eq!(store.count("select count(*) from events").await, 40 * 5);
@@ -94,9 +94,9 @@ async fn rule_13_the_sweeper_records_what_the_next_step_would_have_recorded() {
         }
         signs_in(store, "u1", 9).await;
     }
-    let told = events(&swept).await;
-    assert_eq!(told.len(), 6, "{told:?}");
-    assert_eq!(told, events(&lazy).await);
+    let recorded = events(&swept).await;
+    assert_eq!(recorded.len(), 6, "{recorded:?}");
+    assert_eq!(recorded, events(&lazy).await);
 }
 
 /// Also with rows of an earlier release, which hold the first instant at which something may be

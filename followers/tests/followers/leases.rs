@@ -170,7 +170,7 @@ async fn a_step_under_an_older_epoch_is_refused() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_is_made_anew_and_goes_on_from_the_checkpoints() {
+async fn a_handler_that_panics_is_restarted_from_the_checkpoints() {
     let world = World::new().await;
     let stop = CancellationToken::new();
     let is_armed = Arc::new(AtomicBool::new(true));

@@ -69,10 +69,10 @@ async fn counted(world: &World) -> Vec<(String, i64, i64)> {
     .unwrap()
 }
 
-async fn until_counted(world: &World, wanted: &[(&str, i64)]) {
-    let wanted: Vec<_> = wanted.iter().map(|(u, n)| ((*u).to_owned(), *n, *n)).collect();
-    eventually(&format!("{wanted:?} is counted"), async || {
-        (counted(world).await == wanted).then_some(())
+async fn until_counted(world: &World, expected: &[(&str, i64)]) {
+    let expected: Vec<_> = expected.iter().map(|(u, n)| ((*u).to_owned(), *n, *n)).collect();
+    eventually(&format!("{expected:?} is counted"), async || {
+        (counted(world).await == expected).then_some(())
     })
     .await;
 }
@@ -168,7 +168,7 @@ tasks:
 ";
     publish(&world, hold).await;
     let ops = Author { by: "ops".to_owned(), reason: Some("looked at".to_owned()) };
-    let wants = async |wanted| change(&world.pool, &task(), wanted, &ops).await;
+    let wants = async |requested| change(&world.pool, &task(), requested, &ops).await;
     wants(BackfillChange::Pause).await.unwrap();
     let (worker, stopped) = work(&world, 1_000_000);
     assert!(wants(BackfillChange::Release).await.is_err(), "it may still hold something back");

@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use crate::world::{World, eventually, gift, metrics, status};
 
 /// Time limit for the broker to end a transaction.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A transactional producer.
 struct Transactional(Arc<BaseProducer>);
@@ -24,7 +24,7 @@ impl Transactional {
             .clone();
         blocking(move || {
             let producer: BaseProducer = config.create().unwrap();
-            producer.init_transactions(PATIENCE).unwrap();
+            producer.init_transactions(WAIT_MAX).unwrap();
             Self(Arc::new(producer))
         })
         .await
@@ -48,11 +48,11 @@ impl Transactional {
                 producer.send(record).unwrap();
             }
             // An aborted transaction leaves records in the log only if they were sent.
-            producer.flush(PATIENCE).unwrap();
+            producer.flush(WAIT_MAX).unwrap();
             if commit {
-                producer.commit_transaction(PATIENCE).unwrap();
+                producer.commit_transaction(WAIT_MAX).unwrap();
             } else {
-                producer.abort_transaction(PATIENCE).unwrap();
+                producer.abort_transaction(WAIT_MAX).unwrap();
             }
         })
         .await;

@@ -36,7 +36,7 @@ tasks:
 ";
 
 /// Time limit for any wait, with a margin for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A database, a topic, and a queue that applies actions.
 pub struct World {
@@ -151,7 +151,7 @@ impl World {
             None => sent,
         };
         // The producer may not know a new topic yet, and retries.
-        self.producer.send(sent, PATIENCE).await.unwrap().offset
+        self.producer.send(sent, WAIT_MAX).await.unwrap().offset
     }
 
     /// Sends gifts of one coin each in structured mode.
@@ -176,12 +176,12 @@ impl World {
     }
 
     /// Waits until the users have these coins, one coin per step.
-    pub async fn until_coins(&self, wanted: &[(&str, i64)]) {
-        let wanted: BTreeMap<_, _> =
-            wanted.iter().map(|(user, coins)| ((*user).to_owned(), (*coins, *coins))).collect();
-        let reached = async || (self.coins().await == wanted).then_some(());
-        let reached = waiting::within(PATIENCE, reached).await;
-        assert!(reached.is_some(), "wanted {wanted:?}, got {:?}", self.coins().await);
+    pub async fn until_coins(&self, expected: &[(&str, i64)]) {
+        let expected: BTreeMap<_, _> =
+            expected.iter().map(|(user, coins)| ((*user).to_owned(), (*coins, *coins))).collect();
+        let reached = async || (self.coins().await == expected).then_some(());
+        let reached = waiting::within(WAIT_MAX, reached).await;
+        assert!(reached.is_some(), "expected {expected:?}, got {:?}", self.coins().await);
     }
 
     pub async fn parked(&self) -> Vec<Parked> {
@@ -277,8 +277,8 @@ impl Reader {
         .await;
     }
 
-    pub async fn until_partitions(&self, wanted: impl Fn(usize) -> bool) {
-        eventually("partitions are divided", async || wanted(self.partitions()).then_some(()))
+    pub async fn until_partitions(&self, condition: impl Fn(usize) -> bool) {
+        eventually("partitions are divided", async || condition(self.partitions()).then_some(()))
             .await;
     }
 
@@ -321,5 +321,5 @@ pub fn gift_at(user: &str, id: &str, coins: i64, time: &str) -> Value {
 
 /// Waits until `look` returns something.
 pub async fn eventually<T>(fact: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
-    waiting::eventually(PATIENCE, fact, look).await
+    waiting::eventually(WAIT_MAX, fact, look).await
 }

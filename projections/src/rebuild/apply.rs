@@ -66,7 +66,7 @@ impl<'r> Folds<'r> {
                 folds.remove(user);
                 return false;
             }
-            folded.record(view.wanted(), fact);
+            folded.record(view.parts(), fact);
         }
         true
     }
@@ -105,7 +105,7 @@ pub(super) async fn apply(
 ) -> sqlx::Result<Option<Vec<LaneSpan>>> {
     let limit = (PAGE / spans.len().max(1)).max(LANE_PAGE_MIN);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let pages = reader::lane_pages(spans, run.view.wanted().kinds(), limit, connection).await?;
+    let pages = reader::lane_pages(spans, run.view.parts().kinds(), limit, connection).await?;
     if !move_checkpoints(run, &pages, connection).await? {
         return Ok(None);
     }
@@ -181,7 +181,7 @@ async fn refold(
         }
     }
     let max = FOLDS_MAX / run.lane_count.max(1);
-    for (lane, folded) in fold::users(&unknown, run.view.wanted(), connection).await? {
+    for (lane, folded) in fold::users(&unknown, run.view.parts(), connection).await? {
         skipped::note(run, lane, &folded.unreadable, connection).await?;
         folds.add(lane, folded.users, max, changes);
     }
@@ -211,7 +211,7 @@ async fn change_rewards(
     for ((lane, user), facts) in changes {
         let Ok(user) = UserId::try_from(user) else { continue };
         let mut folded = FoldedUser::new(user);
-        facts.iter().for_each(|fact| folded.record(run.view.wanted(), fact));
+        facts.iter().for_each(|fact| folded.record(run.view.parts(), fact));
         users.push((lane, folded));
     }
     delete_granted(&users, applied, connection).await?;

@@ -54,7 +54,7 @@ async fn load_from_checkpoint(
     if loaded {
         return Ok(true);
     }
-    let mut fold = LaneFold::after(lane, run.view.wanted(), checkpoint.clone());
+    let mut fold = LaneFold::after(lane, run.view.parts(), checkpoint.clone());
     loop {
         run.proceed(connection).await?;
         let Some(folded) = fold.next(run.chunk_events, connection).await? else {

@@ -166,9 +166,9 @@ impl Run {
             };
             match joined.map_err(|e| StopReason::from(unfinished(e))).and_then(|ended| ended) {
                 Ok(ended) => done.push(ended),
-                Err(halt) => {
+                Err(reason) => {
                     at_work.shutdown().await;
-                    return Err(halt);
+                    return Err(reason);
                 }
             }
             if let Some(share) = waiting.next() {

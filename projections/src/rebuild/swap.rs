@@ -55,13 +55,13 @@ pub(crate) async fn swap(run: &Run, differences: &Differences) -> Result<(), Sto
         .with_max_times(ATTEMPTS_MAX - 1)
         .with_jitter()
         .build();
-    let mut patience = LANES_MAX.0;
+    let mut lock_wait_max = LANES_MAX.0;
     loop {
         catch_up_closely(run).await?;
-        if try_swap(run, differences, patience).await? {
+        if try_swap(run, differences, lock_wait_max).await? {
             return Ok(());
         }
-        patience = (patience * 2).min(LANES_MAX.1);
+        lock_wait_max = (lock_wait_max * 2).min(LANES_MAX.1);
         let Some(pause) = pauses.next() else {
             return Err(ProjectionError::NoRoom { projection: run.view.name() }.into());
         };
@@ -88,7 +88,7 @@ async fn catch_up_closely(run: &Run) -> Result<(), StopReason> {
 async fn try_swap(
     run: &Run,
     differences: &Differences,
-    patience: Duration,
+    lock_wait_max: Duration,
 ) -> Result<bool, StopReason> {
     let lanes: BTreeSet<Lane> = run.lanes().await?.into_iter().collect();
     let mut connection = Borrowed::from(&run.pool).await?;
@@ -101,7 +101,7 @@ async fn try_swap(
         return Ok(false);
     }
     let deadline = Instant::now() + HELD_MAX;
-    let held = under_locks(run, &lanes, differences, (patience, deadline), &mut tx);
+    let held = under_locks(run, &lanes, differences, (lock_wait_max, deadline), &mut tx);
     let Ok(attempted) = tokio::time::timeout_at(deadline, held).await else {
         // PostgreSQL notices a closed connection only after the statement.
         end_session(run, session).await;
@@ -138,7 +138,7 @@ async fn under_locks(
     run: &Run,
     lanes: &BTreeSet<Lane>,
     differences: &Differences,
-    (patience, deadline): (Duration, Instant),
+    (lock_wait_max, deadline): (Duration, Instant),
     tx: &mut PgConnection,
 ) -> sqlx::Result<bool> {
     // A standby that hangs must not hold the commit up, and with it all writers. A failover that
@@ -148,7 +148,7 @@ async fn under_locks(
     let limits = format!(
         "set local idle_in_transaction_session_timeout = '2s'; set local synchronous_commit = local;
          set local statement_timeout = {}",
-        patience.as_millis()
+        lock_wait_max.as_millis()
     );
     tx.execute(sqlx::raw_sql(&limits)).await?;
     lane_locks::lock_all(lanes, tx).await?;

@@ -16,7 +16,7 @@ use super::columns::{Columns, both};
 use super::{CHUNK_EVENTS, CHUNK_MAX, Scope, VerifyReport};
 use crate::ProjectionError;
 use crate::difference::Difference;
-use crate::fold::{FoldedUser, LaneFold, Wanted};
+use crate::fold::{FoldParts, FoldedUser, LaneFold};
 
 /// Folds a lane and compares it with its rows. Both are read in order of users, so that only one
 /// run of users is in memory at a time.
@@ -40,7 +40,7 @@ pub(super) async fn verify(
             .bind(lane.0)
             .fetch_one(&mut *tx)
             .await?;
-    let mut fold = LaneFold::after(lane, Wanted::Both, None);
+    let mut fold = LaneFold::after(lane, FoldParts::Both, None);
     let mut after: Option<String> = None;
     while let Some(folded) = pool::within(CHUNK_MAX, fold.next(CHUNK_EVENTS, &mut tx)).await? {
         let (users, last) = (folded.users, folded.last);

@@ -129,10 +129,10 @@ async fn rewards_come_oldest_first_in_pages_and_by_state() {
 
     for state in ["claimable", "claimed", "delivering"] {
         let some = load(Some(state), None, 1000).await.unwrap();
-        let wanted: Vec<_> =
+        let expected: Vec<_> =
             all.rows.iter().filter(|row| row.state.as_str() == state).cloned().collect();
-        assert!(!wanted.is_empty(), "nothing is {state}");
-        assert_eq!(some.rows, wanted);
+        assert!(!expected.is_empty(), "nothing is {state}");
+        assert_eq!(some.rows, expected);
     }
     assert_eq!(load(Some("expired"), None, 10).await.unwrap().rows, []);
     world.assert_verified().await;

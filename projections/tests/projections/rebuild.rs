@@ -20,12 +20,12 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 /// Time limit for waits that take a fraction of a second on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+const WAIT_MAX: Duration = Duration::from_secs(180);
 const SMALL: RebuildOptions = RebuildOptions {
     workers: 3,
     start: Start::ResumeOrStart,
     chunk_events: 50,
-    silence_max: PATIENCE,
+    silence_max: WAIT_MAX,
 };
 
 fn ops() -> Author {
@@ -172,7 +172,7 @@ async fn readers_and_writers_go_on_while_views_are_rebuilt() {
     let is_enough = || [&written, &reads].iter().all(|n| n.load(Ordering::Relaxed) > 100);
     let (begun, mut rounds) = (Instant::now(), 0);
     while rounds < 4 || !is_enough() {
-        assert!(begun.elapsed() < PATIENCE, "{written:?} written, {reads:?} read beside rebuilds");
+        assert!(begun.elapsed() < WAIT_MAX, "{written:?} written, {reads:?} read beside rebuilds");
         rounds += 1;
         for name in ["task_view", "reward_state"] {
             let outcome = rebuilt(&world, name).await;
@@ -195,7 +195,7 @@ async fn begin_and_drop(world: &World, options: RebuildOptions) -> u64 {
         tokio::spawn(async move { rebuild(&pool, "task_view", options, |_| {}, token).await });
     let begun = Instant::now();
     loop {
-        assert!(begun.elapsed() < PATIENCE, "nothing was ever loaded");
+        assert!(begun.elapsed() < WAIT_MAX, "nothing was ever loaded");
         let events = status(&world.pool, "task_view").await.unwrap().map_or(0, |s| s.events);
         if events > 0 {
             work.abort();
@@ -225,7 +225,7 @@ async fn a_rebuild_that_was_killed_goes_on_where_it_was() {
     let outcome = rebuilt(&world, "task_view").await;
     assert!(matches!(&outcome, RebuildOutcome::Swapped(d) if d.count == 0), "{outcome:?}");
     let ended = status(&world.pool, "task_view").await.unwrap().unwrap();
-    assert_eq!(ended.started_at, started.started_at, "it began anew");
+    assert_eq!(ended.started_at, started.started_at, "it restarted");
     assert!(world.dump().await.len() > rows.len());
     world.assert_verified().await;
 }
@@ -251,7 +251,7 @@ async fn a_rebuild_whose_answer_was_lost_fails_and_goes_on_when_it_is_called_aga
         }
     };
     let ended = rebuild(&proxied, "task_view", tiny, freeze, CancellationToken::new());
-    let error = tokio::time::timeout(PATIENCE, ended).await.expect("it ends").unwrap_err();
+    let error = tokio::time::timeout(WAIT_MAX, ended).await.expect("it ends").unwrap_err();
     assert!(matches!(error, ProjectionError::Silent { .. }), "{error}");
     let failed = status(&world.pool, "task_view").await.unwrap().unwrap();
     assert_eq!((failed.state.as_str(), failed.phase), ("failed", Phase::Loading));
@@ -259,7 +259,7 @@ async fn a_rebuild_whose_answer_was_lost_fails_and_goes_on_when_it_is_called_aga
     let outcome = rebuilt(&world, "task_view").await;
     assert!(matches!(outcome, RebuildOutcome::Swapped(_)), "{outcome:?}");
     let ended = status(&world.pool, "task_view").await.unwrap().unwrap();
-    assert_eq!(ended.started_at, failed.started_at, "it began anew");
+    assert_eq!(ended.started_at, failed.started_at, "it restarted");
     world.assert_verified().await;
 }
 
@@ -293,7 +293,7 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
     let first = start();
     let begun = Instant::now();
     while let Err(error) = pause(&world.pool, "task_view", &ops()).await {
-        assert!(begun.elapsed() < PATIENCE, "never caught in its middle: {error}");
+        assert!(begun.elapsed() < WAIT_MAX, "never caught in its middle: {error}");
         tokio::task::yield_now().await;
     }
     let second = start().await.unwrap();
@@ -306,7 +306,7 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
     let third = start();
     let begun = Instant::now();
     while let Err(error) = cancel(&world.pool, "task_view", &ops()).await {
-        assert!(begun.elapsed() < PATIENCE, "never caught in its middle: {error}");
+        assert!(begun.elapsed() < WAIT_MAX, "never caught in its middle: {error}");
         tokio::task::yield_now().await;
     }
     assert_eq!(third.await.unwrap().unwrap(), RebuildOutcome::Cancelled);
@@ -365,7 +365,7 @@ async fn a_rebuild_that_lost_its_lease_ends_and_changes_nothing() {
     });
     let begun = Instant::now();
     while let Err(error) = pause(&world.pool, "task_view", &ops()).await {
-        assert!(begun.elapsed() < PATIENCE, "never caught in its middle: {error}");
+        assert!(begun.elapsed() < WAIT_MAX, "never caught in its middle: {error}");
         tokio::task::yield_now().await;
     }
     sqlx::query("update rebuild_leases set epoch = epoch + 1").execute(&world.pool).await.unwrap();

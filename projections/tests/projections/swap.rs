@@ -26,7 +26,7 @@ async fn fill(world: &World, users: &[UserId], seed: u64) {
     }
 }
 
-/// Writes for these users until told to stop. Returns the duration of the slowest write.
+/// Writes for these users until it is stopped. Returns the duration of the slowest write.
 async fn write_on(
     world: Arc<World>,
     users: Vec<UserId>,

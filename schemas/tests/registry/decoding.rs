@@ -30,13 +30,13 @@ async fn decoded(format: Format, bytes: &[u8]) -> Result<Value, String> {
 
 #[tokio::test]
 async fn an_avro_record_is_its_fields() {
-    let wanted = json!({
+    let expected = json!({
         "event_id": "e1", "kind": "formed",
         "members": [{"uid": 9_007_199_254_740_993_i64, "nick": "Ann"}, {"uid": 7, "nick": null}],
         "at": 1_774_747_800_123_i64, "fee": "-12.30", "place": {"city": "Paris", "zip": null},
         "labels": {"lang": "fr"}, "captain": {"uid": 7, "nick": null},
     });
-    assert_eq!(decoded(Format::Avro, &unhex(TEAM)).await, Ok(wanted));
+    assert_eq!(decoded(Format::Avro, &unhex(TEAM)).await, Ok(expected));
 }
 
 #[tokio::test]
@@ -61,23 +61,23 @@ async fn a_schema_that_is_referred_to_twice_is_found_in_any_order() {
         ]);
         let recorded = Recorded::answering(answers, "127.0.0.1:0").await;
         let decoded = decode(&registry(&recorded.url), Format::Avro, &value(1, &[2, 4])).await;
-        let wanted = json!({"score": {"points": 1}, "best": {"score": {"points": 2}}});
-        assert_eq!(decoded, Ok(wanted), "{order:?}");
+        let expected = json!({"score": {"points": 1}, "best": {"score": {"points": 2}}});
+        assert_eq!(decoded, Ok(expected), "{order:?}");
         assert_eq!(recorded.asked_for("/subjects/Score/versions/1"), 1);
     }
 }
 
 #[tokio::test]
 async fn a_protobuf_message_has_the_names_of_its_file_and_its_defaults() {
-    let wanted = json!({
+    let expected = json!({
         "order_id": 9_007_199_254_740_993_i64, "user": "ann",
         "total": {"cents": 4999, "currency": ""}, "lines": [{"sku": "a", "count": 2}],
         "paid_at": "2026-03-29T01:30:00.123Z", "state": "PAID",
     });
-    assert_eq!(decoded(Format::Protobuf, &unhex(ORDER)).await.unwrap(), wanted);
+    assert_eq!(decoded(Format::Protobuf, &unhex(ORDER)).await.unwrap(), expected);
     // The serializer for Python registers the compiled file instead of its text.
     let compiled = value(10, &unhex(ORDER)[5..]);
-    assert_eq!(decoded(Format::Protobuf, &compiled).await.unwrap(), wanted);
+    assert_eq!(decoded(Format::Protobuf, &compiled).await.unwrap(), expected);
     let line = decoded(Format::Protobuf, &unhex(LINE)).await;
     assert_eq!(line, Ok(json!({"sku": "b", "count": 0})));
     let first = decoded(Format::Protobuf, &unhex(UNRELATED)).await;
@@ -98,7 +98,7 @@ async fn a_json_value_is_checked_by_its_schema_and_those_it_refers_to() {
 
 #[tokio::test]
 async fn what_cant_be_decoded_is_unreadable_with_its_reason() {
-    for (format, bytes, wanted) in [
+    for (format, bytes, expected) in [
         (Format::Avro, value(4711, b"x"), "schema 4711 of http://127.0.0.1"),
         (Format::Avro, value(4711, b"x"), "the registry does not know it"),
         (Format::Protobuf, unhex(TEAM), "it is a schema of the format avro, not protobuf"),
@@ -108,7 +108,7 @@ async fn what_cant_be_decoded_is_unreadable_with_its_reason() {
         (Format::Protobuf, value(4, &[4, 2, 8]), "it has no message [1, 4]"),
     ] {
         let why = decoded(format, &bytes).await.unwrap_err();
-        assert!(why.contains(wanted), "{wanted}: {why}");
+        assert!(why.contains(expected), "{expected}: {why}");
     }
 }
 
@@ -135,8 +135,8 @@ async fn rule_23_no_schema_overflows_the_stack() {
     assert!(matches!(deep, Err(DecodeError::Unreadable(_))), "{deep:?}");
     let endless = decode(&registry, Format::JsonSchema, &value(2, b"{}")).await;
     assert!(!matches!(endless, Err(DecodeError::Unavailable(_))), "{endless:?}");
-    for (id, wanted) in [(3, "can't be compiled"), (4, "does not know the schema type XML")] {
+    for (id, expected) in [(3, "can't be compiled"), (4, "does not know the schema type XML")] {
         let refused = decode(&registry, Format::Avro, &value(id, b"")).await.unwrap_err();
-        assert!(refused.to_string().contains(wanted), "{refused}");
+        assert!(refused.to_string().contains(expected), "{refused}");
     }
 }

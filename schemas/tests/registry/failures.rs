@@ -73,12 +73,12 @@ async fn a_registry_that_gives_no_answer_is_waited_for_once() {
 async fn errors_of_the_server_and_other_servers_park_nothing() {
     let failing = Answer { status: 503, body: r#"{"message":"starting"}"#.to_owned() };
     let failing = BTreeMap::from([("/schemas/ids/5".to_owned(), failing)]);
-    for (answers, wanted) in [(failing, "503"), (BTreeMap::new(), "is not a schema registry")] {
+    for (answers, expected) in [(failing, "503"), (BTreeMap::new(), "is not a schema registry")] {
         let recorded = Recorded::answering(answers, "127.0.0.1:0").await;
         let refused = decode(&registry(&recorded.url), Format::JsonSchema, &score()).await;
         let refused = refused.unwrap_err();
         assert!(matches!(refused, DecodeError::Unavailable(_)), "{refused:?}");
-        assert!(refused.to_string().contains(wanted), "{refused}");
+        assert!(refused.to_string().contains(expected), "{refused}");
     }
 }
 

@@ -30,7 +30,7 @@ pub async fn run(config: &Config, command: AuditCommand) -> Result<ExitCode, Fai
         }
         AuditCommand::State { user, at, format } => {
             let moment = at.as_deref().map(str::parse::<Moment>).transpose();
-            let moment = moment.map_err(|wanted| Failure::new(format!("--at: {wanted}")))?;
+            let moment = moment.map_err(|expected| Failure::new(format!("--at: {expected}")))?;
             state(config, user.parse()?, moment, format.format).await
         }
         AuditCommand::Explain { grant, format } => explain(config, grant, format.format).await,

@@ -115,10 +115,10 @@ async fn start(
 ) -> Result<Serving, Failure> {
     let names = config.list("kafka.topics");
     let rewards = config.require("kafka.rewards_topic")?;
-    let wanted: Vec<(&str, i32)> =
+    let needed: Vec<(&str, i32)> =
         names.iter().map(String::as_str).chain([rewards]).map(|name| (name, PARTITIONS)).collect();
     let brokers = config.require("kafka.brokers")?;
-    topics::create(brokers, &config.kafka_properties(), &wanted).await?;
+    topics::create(brokers, &config.kafka_properties(), &needed).await?;
     prepare_database(config, sample).await?;
     let roles = [Role::Ingest, Role::Api, Role::Follow, Role::Deliver];
     serve::start(config, &roles, Some(listener), stop).await

@@ -246,17 +246,17 @@ impl Again {
     async fn of_all(
         &self,
         mut filter: Filter,
-        is_wanted: impl Fn(&GrantEntry) -> bool,
+        is_selected: impl Fn(&GrantEntry) -> bool,
     ) -> Result<ExitCode, Failure> {
         filter.limit = PAGE;
-        let (mut sent, mut wanted) = (0, 0);
+        let (mut sent, mut selected) = (0, 0);
         loop {
             let page = startup::answer(deliveries::list(&self.pool, &filter)).await?;
             let page = page.ok_or_else(|| {
                 Failure::new("a grant disappeared from the list; run the command again")
             })?;
-            let entries: Vec<_> = page.grants.into_iter().filter(&is_wanted).collect();
-            wanted += entries.len();
+            let entries: Vec<_> = page.grants.into_iter().filter(&is_selected).collect();
+            selected += entries.len();
             sent += self.send(&entries).await?;
             match page.next {
                 Some(next) => filter.after = Some(next),
@@ -264,7 +264,7 @@ impl Again {
             }
         }
         outln!("{} will be delivered again", count(sent, "grant"));
-        Ok(if sent == wanted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if sent == selected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Requests the redelivery of some grants. Returns the number of those that will be delivered

@@ -272,14 +272,14 @@ fn cors_origins(config: &Config) -> Result<CorsOrigins, Failure> {
 /// The configured number of connections, or fewer if the operating system grants too few file
 /// descriptors.
 fn connection_limits(config: &Config) -> ConnectionLimits {
-    let wanted = usize::try_from(config.number("http.connections_max")).unwrap_or(usize::MAX);
+    let configured = usize::try_from(config.number("http.connections_max")).unwrap_or(usize::MAX);
     let database = usize::try_from(config.number("database.connections_max")).unwrap_or_default();
     let possible =
         open_files::raise_limit().map(|files| files.saturating_sub(FILES_RESERVED + database));
-    let connections_max = possible.map_or(wanted, |possible| wanted.min(possible.max(1)));
-    if connections_max < wanted {
+    let connections_max = possible.map_or(configured, |possible| configured.min(possible.max(1)));
+    if connections_max < configured {
         tracing::warn!(
-            "at most {connections_max} HTTP connections instead of {wanted} (`http.connections_max`), \
+            "at most {connections_max} HTTP connections instead of {configured} (`http.connections_max`), \
              since the hard limit of open files is too low; raise it with `ulimit -Hn` or LimitNOFILE="
         );
     }

@@ -29,7 +29,7 @@ use crate::output::{count, outln, word};
 use crate::past_records::past_lookup;
 use crate::source_files::SourceFiles;
 use crate::startup;
-use files::{ErrorCount, FiledTask, ReadFiles, definitions_of, print_unfit, read};
+use files::{ErrorCount, FiledTask, ReadFiles, definitions_of, print_conflict, read};
 use source::{CatalogueSource, TaskHistory};
 
 /// Time limit for `plan` to count users.
@@ -189,8 +189,8 @@ fn print_published(task: &TaskId, version: u32, changed: bool) {
 fn refused(error: source::SourceError, tasks: &[FiledTask<'_>]) -> Result<ExitCode, Failure> {
     let mut printed = ErrorCount::default();
     match error {
-        source::SourceError::Catalogue(PublishError::Unfit(reasons)) => {
-            reasons.iter().for_each(|reason| print_unfit(reason, tasks, &mut printed));
+        source::SourceError::Catalogue(PublishError::Conflicts(conflicts)) => {
+            conflicts.iter().for_each(|conflict| print_conflict(conflict, tasks, &mut printed));
         }
         source::SourceError::Http(http::HttpError::BadInput(errors)) => {
             for error in errors {

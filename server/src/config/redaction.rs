@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn an_address_is_shown_without_its_secrets() {
-        for (given, wanted) in [
+        for (given, expected) in [
             ("postgres://me:pass@h/db", "postgres://me:***@h/db"),
             ("postgres://h/db?user=me&password=hunter2", "postgres://h/db?user=me&password=***"),
             (
@@ -220,7 +220,7 @@ mod tests {
             ("postgres://h/db", "postgres://h/db"),
             ("https://id.example/keys?token=x", "https://id.example/keys?token=***"),
         ] {
-            assert_eq!(redacted("database.url", given), wanted);
+            assert_eq!(redacted("database.url", given), expected);
         }
     }
 }

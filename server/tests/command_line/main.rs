@@ -37,9 +37,9 @@ fn the_sample_tasks_are_valid_and_the_schema_is_json() {
 }
 
 #[test]
-fn what_is_suspicious_in_a_task_file_is_a_warning_and_no_error() {
+fn questionable_parts_of_a_task_file_are_warnings_and_not_errors() {
     let file = scratch(
-        "suspicious.yaml",
+        "questionable.yaml",
         "tasks:
 - id: a
   kind: ordinary

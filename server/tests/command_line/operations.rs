@@ -40,7 +40,7 @@ fn the_catalogue_by_http_and_by_the_database(place: &Place, url: &str, sample: &
 }
 
 #[tokio::test]
-async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
+async fn the_command_line_reports_what_a_server_did_as_http_does() {
     let place = Place::prepare().await;
     let sample = sample_tasks();
     assert_eq!(place.run(&["tasks", "publish", sample.to_str().unwrap()]).0, Some(0));
@@ -148,7 +148,7 @@ async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
 
 /// Reading a healthy topic again would count old actions twice.
 #[tokio::test]
-async fn a_topic_is_accepted_anew_only_if_it_was_created_again() {
+async fn a_topic_is_accepted_again_only_if_it_was_recreated() {
     let mut place = Place::prepare().await;
     let pool = pool::connect(&place.database, 4).unwrap();
     let topic = place.topic.clone();
@@ -188,8 +188,8 @@ async fn a_topic_is_accepted_anew_only_if_it_was_created_again() {
 async fn every_process_tells_its_supervisor_how_it_is() {
     let place = Place::prepare().await;
     let (mut server, url) = place.serve(&["--roles", "ingest"]).await;
-    for (path, wanted) in [("/livez", 200), ("/metrics", 200), ("/v1/tasks", 404)] {
-        assert_eq!(status_of(&format!("{url}{path}")).await, wanted, "{path}");
+    for (path, expected) in [("/livez", 200), ("/metrics", 200), ("/v1/tasks", 404)] {
+        assert_eq!(status_of(&format!("{url}{path}")).await, expected, "{path}");
     }
     eventually("readiness", async || {
         (status_of(&format!("{url}/readyz")).await == 200).then_some(())

@@ -72,10 +72,10 @@ impl Place {
     }
 
     /// Runs `ingest status`, again if the broker is too busy for its single request.
-    pub async fn ingest_status(&self, wanted: Option<i32>) -> Value {
+    pub async fn ingest_status(&self, expected: Option<i32>) -> Value {
         eventually("the status of the topic", async || {
             let (code, out, _) = self.run(&["ingest", "status", "--format", "json"]);
-            (code == wanted).then(|| serde_json::from_str(&out).ok()).flatten()
+            (code == expected).then(|| serde_json::from_str(&out).ok()).flatten()
         })
         .await
     }

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use plaudit_embedded::{test_cluster, waiting};
 
 /// Time limit for every wait. Several builds and test programs may share two cores.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const WAIT_MAX: Duration = Duration::from_secs(120);
 
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -65,7 +65,7 @@ pub async fn migrated() -> String {
 
 /// Repeats a question until there is an answer. Panics at the time limit.
 pub async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
-    waiting::eventually(PATIENCE, what, ask).await
+    waiting::eventually(WAIT_MAX, what, ask).await
 }
 
 /// A running program, with its output so far. Killed when dropped, which happens in a failed test.
@@ -89,7 +89,7 @@ impl Running {
 
     /// Waits for the first line that contains `part`.
     pub async fn line_with(&mut self, part: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_MAX;
         loop {
             let ended = self.child.try_wait().unwrap();
             if let Some(line) = self.said().into_iter().find(|line| line.contains(part)) {

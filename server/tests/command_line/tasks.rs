@@ -183,25 +183,25 @@ async fn a_fault_found_while_publishing_has_its_place() {
     let refused = run(&["tasks", "publish", bad]);
     assert_eq!(refused.status.code(), Some(1));
     let errors = text(&refused.stderr);
-    for wanted in [
+    for expected in [
         format!("{bad}:2:9: tasks[0].id: gone: the task is retired"),
         format!("{bad}:6:11: tasks[1].kind: stays: the kind of a task never changes"),
         format!("{bad}:11:24: tasks[2].requires[1]: new: `requires` names nowhere"),
         "3 errors; nothing was changed\n".to_owned(),
     ] {
-        assert!(errors.contains(&wanted), "{wanted}\nis not in\n{errors}");
+        assert!(errors.contains(&expected), "{expected}\nis not in\n{errors}");
     }
 
     let twice = run(&["tasks", "validate", before, bad]);
     assert_eq!(twice.status.code(), Some(1));
     let errors = text(&twice.stderr);
-    let wanted = format!("{bad}:2:9: tasks[0].id: gone is already the id of a task in {before}");
-    assert!(errors.contains(&wanted), "{errors}");
+    let expected = format!("{bad}:2:9: tasks[0].id: gone is already the id of a task in {before}");
+    assert!(errors.contains(&expected), "{errors}");
     assert!(errors.ends_with("2 errors; nothing was changed\n"), "{errors}");
 }
 
 #[tokio::test]
-async fn a_status_is_told_in_the_words_of_json() {
+async fn a_status_is_printed_in_the_words_of_json() {
     let url = migrated().await;
     let run = |arguments: &[&str]| plaudit(arguments, &[("PLAUDIT_DATABASE_URL", &url)]);
     let file = scratch(

@@ -110,7 +110,7 @@ fn choices_have_budgets_of_their_own() {
 }
 
 #[test]
-fn what_is_never_granted_or_never_named_is_suspicious() {
+fn a_reward_above_its_limit_and_a_budget_that_no_line_names_get_warnings() {
     let warnings = |file: Value| -> Vec<String> {
         let file = parse_located(&file.to_string()).unwrap();
         let of_tasks =

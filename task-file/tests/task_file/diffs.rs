@@ -34,7 +34,7 @@ fn a_change_names_the_field_and_both_values() {
 }
 
 #[test]
-fn milestones_and_lines_are_told_apart_by_name_and_not_by_place() {
+fn milestones_and_lines_are_matched_by_name_and_not_by_place() {
     let line = |line: &str, amount: i64| {
         format!("{{line: {line}, kind: currency, code: coin, amount: {amount}}}")
     };

@@ -264,7 +264,7 @@ fn a_target_beyond_what_a_period_remembers_is_refused() {
 }
 
 #[test]
-fn more_days_than_a_period_has_are_suspicious() {
+fn more_days_than_a_period_has_get_a_warning() {
     let warnings = |every: &str, target: i64| {
         let objective = json!({"on": "x", "measure": "days", "target": target});
         let file = task_with(json!({"kind": "periodic", "every": every, "objective": objective}));

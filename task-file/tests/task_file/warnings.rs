@@ -36,7 +36,7 @@ fn warnings_beside(task: &LocatedTask, beside: &Catalogue, recent: &RecentFields
 }
 
 #[test]
-fn a_lowered_reward_is_suspicious() {
+fn a_lowered_reward_gets_a_warning() {
     let file = |amount: u32, milestones: &str| {
         format!(
             "tasks:
@@ -137,7 +137,7 @@ fn a_rolled_reward_is_compared_by_its_maximum_and_its_mean() {
 }
 
 #[test]
-fn a_target_that_rises_for_the_same_rewards_is_suspicious() {
+fn a_target_that_rises_for_the_same_rewards_gets_a_warning() {
     let coins = "rewards: [ { line: coins, kind: currency, code: coin, amount: 5 } ]";
     let short = |target: i64| {
         format!(
@@ -186,7 +186,7 @@ fn seen(noted: &[(&str, &str)]) -> RecentFields {
 }
 
 #[test]
-fn a_field_that_no_recent_action_had_is_suspicious() {
+fn a_field_that_no_recent_action_had_gets_a_warning() {
     let file = parse_located(
         "tasks:
 - id: a
@@ -238,7 +238,7 @@ fn a_field_that_no_recent_action_had_is_suspicious() {
 }
 
 #[test]
-fn a_window_shorter_than_a_period_or_a_streak_is_suspicious() {
+fn a_window_shorter_than_a_period_or_a_streak_gets_a_warning() {
     let of = |fields: &str| {
         let file = format!("tasks:\n- {{ id: a, objective: {{ on: x, target: 1 }}, {fields} }}\n");
         warnings(&parse_located(&file).unwrap().tasks[0], &Catalogue::default())
@@ -278,7 +278,7 @@ fn a_window_shorter_than_a_period_or_a_streak_is_suspicious() {
 }
 
 #[test]
-fn an_attribute_that_is_not_asked_for_first_is_suspicious() {
+fn an_attribute_that_is_not_asked_for_first_gets_a_warning() {
     let file = parse_located(
         "tasks:
 - id: a
@@ -306,7 +306,7 @@ fn an_attribute_that_is_not_asked_for_first_is_suspicious() {
 }
 
 #[test]
-fn what_nobody_completes_any_more_is_suspicious_as_a_dependency() {
+fn a_dependency_that_nobody_completes_any_more_gets_a_warning() {
     let tasks = "tasks:
 - { id: active, kind: ordinary, objective: { on: x, target: 1 } }
 - { id: paused, kind: ordinary, objective: { on: x, target: 1 } }
@@ -353,7 +353,7 @@ tasks:
 }
 
 #[test]
-fn an_audience_that_changes_is_suspicious_unless_it_becomes_everybody() {
+fn an_audience_that_changes_gets_a_warning_unless_it_becomes_everybody() {
     let file = |audience: &str| {
         format!(
             "tasks:\n- id: a\n  kind: ordinary\n  objective: {{ on: x, target: 1 }}\n{audience}"

@@ -63,7 +63,7 @@ fn every_error_is_named_with_its_place() {
 
 #[test]
 fn other_shapes_are_refused() {
-    for (text, wanted) in [
+    for (text, expected) in [
         ("", "a.yaml:1:1: file: the file is empty"),
         ("# nothing", "the file is empty"),
         ("sources: [", "not valid YAML or JSON"),
@@ -104,7 +104,7 @@ fn other_shapes_are_refused() {
         ("source: []", "source: is not known here; did you mean `sources`?"),
     ] {
         let errors = errors(text);
-        assert!(errors.iter().any(|error| error.contains(wanted)), "{text}: {errors:#?}");
+        assert!(errors.iter().any(|error| error.contains(expected)), "{text}: {errors:#?}");
     }
 }
 

@@ -106,8 +106,8 @@ fn expressions_see_all_of_a_record() {
         value: Some(text.as_bytes()),
     };
     let data = actions(sources.map(&record).unwrap()).remove(0).data;
-    let wanted = json!({"k":"k-1","h":"last","none":false,"t":"t","p":3,"o":9,"late":true});
-    assert_eq!(Value::from(data), wanted);
+    let expected = json!({"k":"k-1","h":"last","none":false,"t":"t","p":3,"o":9,"late":true});
+    assert_eq!(Value::from(data), expected);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn what_is_named_by_a_number_is_named_by_its_digits() {
 
 #[test]
 fn times_are_timestamps_or_texts() {
-    for (expression, wanted) in [
+    for (expression, expected) in [
         ("value.at", TIME),
         ("timestamp(value.at)", TIME),
         ("timestamp(1774747800)", "2026-03-29T01:30:00Z"),
@@ -129,7 +129,7 @@ fn times_are_timestamps_or_texts() {
         ("'2026-03-29T01:30:00.1234567+01:00'", "2026-03-29T00:30:00.123456Z"),
     ] {
         let at = actions(changed("time", expression))[0].occurred_at;
-        assert_eq!(at, wanted.parse().unwrap(), "{expression}");
+        assert_eq!(at, expected.parse().unwrap(), "{expression}");
     }
 }
 

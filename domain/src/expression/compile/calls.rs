@@ -39,12 +39,12 @@ impl Compiler<'_> {
                 self.equality(at, is_equal, left, right)?
             }
             (operators::INDEX, [of, key]) => self.index(at, of, key)?,
-            (operators::IN, [wanted, within]) => {
-                let (wanted, within) = (self.part(wanted)?, self.part(within)?);
+            (operators::IN, [needle, within]) => {
+                let (needle, within) = (self.part(needle)?, self.part(within)?);
                 if !within.kind.may_be(Kind::List) && !within.kind.may_be(Kind::Map) {
                     return refuse(at, format!("`in` needs a list or a map, not {}", within.kind));
                 }
-                binary(Node::In, wanted, within, Type::BOOL)
+                binary(Node::In, needle, within, Type::BOOL)
             }
             (_, [left, right]) => {
                 if let Some(operator) = arithmetic(name) {
@@ -238,12 +238,12 @@ fn check_count(
     // The operand before the dot is not an argument.
     let before_dot = usize::from(is_member);
     let (least, most, got) = (least - before_dot, most - before_dot, count - before_dot);
-    let wanted = match (least, most) {
+    let expected = match (least, most) {
         (1, 1) => "1 argument".to_owned(),
         (least, most) if least == most => format!("{most} arguments"),
         (least, most) => format!("{least} to {most} arguments"),
     };
-    refuse(at, format!("`{}` takes {wanted}, got {got}", signature.name))
+    refuse(at, format!("`{}` takes {expected}, got {got}", signature.name))
 }
 
 fn unknown_function(name: &str) -> String {

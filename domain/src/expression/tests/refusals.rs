@@ -3,9 +3,9 @@
 use super::*;
 
 fn refused(cases: &[(&str, &str)]) {
-    for (source, wanted) in cases {
+    for (source, expected) in cases {
         let got = refusal(source);
-        assert!(got.contains(wanted), "{source}: {got}");
+        assert!(got.contains(expected), "{source}: {got}");
     }
 }
 

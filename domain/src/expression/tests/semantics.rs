@@ -27,7 +27,7 @@ fn a_where_sees_the_data_the_action_and_the_user() {
 }
 
 #[test]
-fn a_missing_field_is_told_from_a_failure() {
+fn a_missing_field_differs_from_a_failure() {
     let missing = |source: &str, data: Json| {
         let result = holds(source, data);
         assert!(matches!(result, Err(EvaluationError::Missing(_))), "{source}: {result:?}");
@@ -57,7 +57,7 @@ fn a_missing_field_is_told_from_a_failure() {
 
 #[test]
 fn what_decides_does_so_whatever_the_other_side_gives() {
-    for (source, wanted) in [
+    for (source, expected) in [
         ("data.none || data.yes", true),
         ("data.yes || data.none", true),
         ("data.none && !data.yes", false),
@@ -67,7 +67,7 @@ fn what_decides_does_so_whatever_the_other_side_gives() {
         ("data.l.exists(x, 10 / x == 5)", true),
         ("data.l.all(x, 10 / x == 9)", false),
     ] {
-        assert_eq!(holds(source, json!({"yes": true, "l": [0, 2]})), Ok(wanted), "{source}");
+        assert_eq!(holds(source, json!({"yes": true, "l": [0, 2]})), Ok(expected), "{source}");
     }
 }
 
@@ -151,7 +151,7 @@ fn epoch_milliseconds_are_exact() {
 #[test]
 fn results_are_json_or_an_instant() {
     let data = json!({"n": 10.0, "m": {"b": [1, 2.5]}, "s": "x"});
-    for (source, wanted) in [
+    for (source, expected) in [
         ("data.n", json!(10)),
         ("data.m", json!({"b": [1, 2.5]})),
         (
@@ -163,7 +163,7 @@ fn results_are_json_or_an_instant() {
         ("data.m.b.filter(x, x > 1) + [null]", json!([2.5, null])),
         ("{1: 'a', true: 'b'}", json!({"1": "a", "true": "b"})),
     ] {
-        assert_eq!(output(source, &data), Ok(Output::Json(wanted)), "{source}");
+        assert_eq!(output(source, &data), Ok(Output::Json(expected)), "{source}");
     }
     assert_eq!(output("duration(data.s + '1s')", &json!({"s": ""})), Ok(Output::Other("duration")));
     assert_eq!(output("b'\\xff'", &data), Ok(Output::Other("bytes")));
@@ -172,7 +172,7 @@ fn results_are_json_or_an_instant() {
 
 #[test]
 fn fields_that_are_not_asked_for_first_are_listed() {
-    for (source, wanted) in [
+    for (source, expected) in [
         ("data.coins >= 10", &["data.coins"][..]),
         ("has(data.coins) && data.coins >= 10", &[]),
         ("!has(data.coins) || data.coins >= 10", &[]),
@@ -183,18 +183,18 @@ fn fields_that_are_not_asked_for_first_are_listed() {
         ("user.id != 'a' && user.zone == 'UTC' && has(user.vip) && user.vip > 1", &[]),
         ("(has(data.a) && has(data.b)) && data.a == data.b", &[]),
     ] {
-        assert_eq!(Filter::compile(source).unwrap().unguarded_fields(), wanted, "{source}");
+        assert_eq!(Filter::compile(source).unwrap().unguarded_fields(), expected, "{source}");
     }
 }
 
 #[test]
 fn all_fields_of_the_data_are_listed_asked_for_or_not() {
-    for (source, wanted) in [
+    for (source, expected) in [
         ("has(data.coins) && data.coins >= 10", &["data.coins"][..]),
         ("has(data.room.id) || size(data.tags) > 1", &["data.room.id", "data.tags"]),
         ("data.l.exists(x, x.a == data.b[0].c) || user.level > 1", &["data.l", "data.b"]),
         ("action.id == 'a'", &[]),
     ] {
-        assert_eq!(Filter::compile(source).unwrap().data_fields(), wanted, "{source}");
+        assert_eq!(Filter::compile(source).unwrap().data_fields(), expected, "{source}");
     }
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{ActionContext, Decision, Earning, evolve, judge};
+use super::{ActionContext, Decision, Earning, decide_tasks, evolve};
 use crate::action::Action;
 use crate::catalogue::Catalogue;
 use crate::user_tasks::command::{BackfillRelease, PastAction};
@@ -12,12 +12,12 @@ use crate::user_tasks::event::Event;
 use crate::user_tasks::state::UserTasks;
 
 /// Counts a past action for one task. The completion of this task has its usual effects on others;
-/// the other tasks that subscribe to the action are left out, because they judged it before.
+/// the other tasks that subscribe to the action are left out, because they decided it before.
 pub(super) fn count(state: &UserTasks, past: PastAction<'_>, catalogue: &Catalogue) -> Decision {
     let mut decision = Decision::default();
     if let Some(index) = catalogue.place_of(past.task) {
         let context = ActionContext::new(state, past.action, past.seed, Earning::Past(past));
-        judge(context, &mut decision, &[index], BTreeSet::from([index]), catalogue);
+        decide_tasks(context, &mut decision, &[index], BTreeSet::from([index]), catalogue);
     }
     decision
 }
@@ -52,6 +52,6 @@ pub(super) fn release(
     // Stands in for the action that unlocks a task: milestones are reached by it, at its time.
     let stand_in = Action::stand_in(user, "plaudit.backfill.released", *at);
     let context = ActionContext::new(&state, &stand_in, *seed, Earning::Granted);
-    judge(context, &mut decision, &[], BTreeSet::from([index]), catalogue);
+    decide_tasks(context, &mut decision, &[], BTreeSet::from([index]), catalogue);
     decision
 }

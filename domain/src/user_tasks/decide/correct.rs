@@ -3,7 +3,7 @@
 mod grants;
 pub mod progress;
 
-use super::{ActionContext, Decision, Earning, Rejection, judge, streak};
+use super::{ActionContext, Decision, Earning, Rejection, decide_tasks, streak};
 use crate::action::Action;
 use crate::catalogue::Catalogue;
 use crate::ids::TaskId;
@@ -61,7 +61,7 @@ fn with_dependants(
     if completed {
         context.completed_now.insert(task.clone());
         let dependants = catalogue.dependants(task).iter().copied().collect();
-        judge(context, &mut decision, &[], dependants, catalogue);
+        decide_tasks(context, &mut decision, &[], dependants, catalogue);
     }
     Ok(decision)
 }

@@ -118,8 +118,8 @@ impl TakeBack<'_> {
         if corrected.is_closed() {
             return vec![self.kept(about, *credited, "the period is closed")];
         }
-        let judged_by = of.version(*version).unwrap_or(of.current());
-        let exactness = how_exactly(fact, &judged_by.definition.objective.measure);
+        let applied_version = of.version(*version).unwrap_or(of.current());
+        let exactness = how_exactly(fact, &applied_version.definition.objective.measure);
         match exactness.fate(open, about, *progress) {
             Fate::Outdated => return vec![],
             Fate::Corrected => return vec![self.kept(about, *credited, CORRECTED_BEFORE)],
@@ -198,7 +198,7 @@ const CORRECTED_BEFORE: &str = "the period holds no more of it: it was corrected
 const REPLACED: &str =
     "the period has another value by now, of another action or of a correction, which stands";
 
-/// A task, the version that judged the earlier action, and a period.
+/// A task, the version that applied to the earlier action, and a period.
 type About<'a> = (&'a TaskId, u32, &'a PeriodKey);
 
 /// The condition under which a credit can be taken back exactly.

@@ -18,7 +18,7 @@ use crate::catalogue::definition::FREEZE_WISHED;
 use crate::catalogue::{CatalogueTask, Status, TaskVersion};
 use crate::ids::TaskId;
 use crate::user_tasks::event::{Event, Protection};
-use crate::user_tasks::gap::{Gap, StreakJudge, Until};
+use crate::user_tasks::gap::{Gap, StreakRules, Until};
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::state::{StreakState, TaskState, UserTasks};
 
@@ -89,9 +89,9 @@ pub fn swept_at(state: &UserTasks, task: &CatalogueTask) -> Option<Timestamp> {
 }
 
 /// Returns the events that are due as of a moment.
-pub(crate) fn due(judge: &StreakJudge<'_>, as_of: Timestamp) -> Vec<Event> {
-    let gap = judge.tail(as_of, &mut judge.account());
-    gap.map_or_else(Vec::new, |gap| judge.untold(&gap))
+pub(crate) fn due(rules: &StreakRules<'_>, as_of: Timestamp) -> Vec<Event> {
+    let gap = rules.tail(as_of, &mut rules.account());
+    gap.map_or_else(Vec::new, |gap| rules.unrecorded(&gap))
 }
 
 /// Returns the events of a period that counts: the decisions about missed periods before it, the
@@ -103,13 +103,13 @@ pub(crate) fn step(
     past: Option<&TaskState>,
 ) -> Vec<Event> {
     let period = &place.period;
-    let judge = StreakJudge::new(place, past, &context.state.zones);
-    match judge.streak() {
+    let rules = StreakRules::new(place, past, &context.state.zones);
+    match rules.streak() {
         Some(streak) if streak.has_step(period) => vec![],
         Some(streak) if period.starts_at < streak.last.starts_at => {
-            fill::fill(context, &judge, streak, period, By::Step).unwrap_or_default()
+            fill::fill(context, &rules, streak, period, By::Step).unwrap_or_default()
         }
-        _ => advance(context, &judge, period, By::Step),
+        _ => advance(context, &rules, period, By::Step),
     }
 }
 
@@ -125,26 +125,26 @@ enum By {
 /// Returns the events of a step after all others.
 fn advance(
     context: &ActionContext<'_>,
-    judge: &StreakJudge<'_>,
+    rules: &StreakRules<'_>,
     period: &Period,
     by: By,
 ) -> Vec<Event> {
-    let version = judge.version;
+    let version = rules.version;
     let definition = &version.definition;
     let at = context.action.occurred_at;
-    let before = judge.streak();
-    let mut account = judge.account();
-    let used = if by == By::MakeUp { judge.tail(at, &mut account) } else { None };
+    let before = rules.streak();
+    let mut account = rules.account();
+    let used = if by == By::MakeUp { rules.tail(at, &mut account) } else { None };
     let mut gap = before.map_or_else(Gap::default, |streak| {
-        judge.gap(&streak.last, Until::Step(period.starts_at), &mut account)
+        rules.gap(&streak.last, Until::Step(period.starts_at), &mut account)
     });
-    let mut events = judge.untold(&gap);
+    let mut events = rules.unrecorded(&gap);
     gap.protected.extend(used.into_iter().flat_map(|tail| tail.protected).filter(|protected| {
         protected.by == Protection::Freeze && protected.period.starts_at >= period.starts_at
     }));
     let going_on = before.filter(|_| gap.broke_at.is_none());
     let current = going_on.map_or(0, |streak| streak.current).saturating_add(1);
-    let step = judge.step(current);
+    let step = rules.step(current);
     events.push(Event::StreakAdvanced {
         task: definition.id.clone(),
         version: version.version,
@@ -155,7 +155,7 @@ fn advance(
         at,
         freezes: account.exists().then(|| account.left()),
         protected: gap.protected,
-        fillable_from: fillable_from(judge, before, period, at),
+        fillable_from: fillable_from(rules, before, period, at),
         rejudged: None,
     });
     // Filling a period may have moved the streak on to this step before.
@@ -166,7 +166,7 @@ fn advance(
     // The last milestone may have moved below the current step. A locked task is completed by the
     // release of its milestones, not by every further step.
     if step > definition.last_at()
-        && judge.past.is_none_or(|past| past.completed_at.is_none())
+        && rules.past.is_none_or(|past| past.completed_at.is_none())
         && context.locked_by(&definition.requires).is_empty()
     {
         events.push(completed(context, version, period));
@@ -177,7 +177,7 @@ fn advance(
 /// The instant before which no period can be filled any more. While there is no gap, nothing needs
 /// to be forgotten, so nothing is looked up.
 fn fillable_from(
-    judge: &StreakJudge<'_>,
+    rules: &StreakRules<'_>,
     before: Option<&StreakState>,
     period: &Period,
     at: Timestamp,
@@ -186,7 +186,7 @@ fn fillable_from(
         [only] if only.last.ends_at == period.starts_at => only.from,
         _ => None,
     });
-    if judge.is_fillable() { only.or_else(|| judge.fillable_from(period, at)) } else { None }
+    if rules.is_fillable() { only.or_else(|| rules.fillable_from(period, at)) } else { None }
 }
 
 /// Returns the events that the step of `period` reaches.
@@ -215,15 +215,16 @@ impl StreakState {
     }
 }
 
-impl StreakJudge<'_> {
+impl StreakRules<'_> {
     /// Returns the events about missed periods after the last step that are not recorded yet.
-    fn untold(&self, gap: &Gap) -> Vec<Event> {
+    fn unrecorded(&self, gap: &Gap) -> Vec<Event> {
         let Some(streak) = self.streak() else { return vec![] };
-        let told = streak.told.unwrap_or_default();
+        let recorded = streak.told.unwrap_or_default();
         let (task, version) = (&self.version.definition.id, self.version.version);
-        let is_untold = |ends_at: Option<Timestamp>| ends_at > told.protected_until;
-        let untold = gap.protected.iter().filter(|protected| is_untold(protected.period.ends_at));
-        let mut events: Vec<_> = untold
+        let is_unrecorded = |ends_at: Option<Timestamp>| ends_at > recorded.protected_until;
+        let unrecorded =
+            gap.protected.iter().filter(|protected| is_unrecorded(protected.period.ends_at));
+        let mut events: Vec<_> = unrecorded
             .filter_map(|protected| {
                 Some(Event::StreakProtected {
                     task: task.clone(),
@@ -235,7 +236,7 @@ impl StreakJudge<'_> {
             })
             .collect();
         // A recorded break is void once an amnesty protects periods after it.
-        if let Some(at) = gap.broke_at.filter(|_| !told.broken || !events.is_empty()) {
+        if let Some(at) = gap.broke_at.filter(|_| !recorded.broken || !events.is_empty()) {
             events.push(Event::StreakBroken {
                 task: task.clone(),
                 version,

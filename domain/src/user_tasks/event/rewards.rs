@@ -31,7 +31,7 @@ pub struct UnclaimedRewards {
     pub budgeted: Option<Box<Budgeted>>,
 }
 
-/// One reward line owed to a user. Every event that moves it holds all of it, so that no reader
+/// One reward line due to a user. Every event that moves it holds all of it, so that no reader
 /// needs another event to understand it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reward {

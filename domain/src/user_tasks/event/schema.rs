@@ -44,7 +44,7 @@ impl Event {
         self.task_and_version().map(|(task, _)| task)
     }
 
-    /// The version of the task that judged the action, or that promised the reward; `None` for
+    /// The version of the task that applied to the action, or that promised the reward; `None` for
     /// facts about the user.
     pub fn task_version(&self) -> Option<u32> {
         self.task_and_version().map(|(_, version)| version)

@@ -28,10 +28,10 @@ pub struct Protected {
 }
 
 /// The past of a streak after a period before its last step was filled, as far as it can still be
-/// judged anew.
+/// recomputed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rejudged {
+pub struct RecomputedPast {
     /// The number of the filled period's step within its cycle.
     pub step: i64,
     /// The latest stretches of steps, oldest first, never empty.

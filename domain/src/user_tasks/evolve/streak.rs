@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::super::event::{Event, Protection, Rejudged};
+use super::super::event::{Event, Protection, RecomputedPast};
 use super::super::state::{
-    FreezeChange, FreezeState, ReachedMilestone, ReachedStep, ReservedFreeze, StreakState, Stretch,
-    TaskState, Told,
+    FreezeChange, FreezeState, ReachedMilestone, ReachedStep, RecordedGap, ReservedFreeze,
+    StreakState, Stretch, TaskState,
 };
 use crate::calendar::Period;
 
@@ -17,7 +17,7 @@ pub(super) fn advance(task: &mut TaskState, event: &Event) {
         return;
     };
     if let Some(open) = task.periods.iter_mut().find(|p| p.period.key == period.key) {
-        let step = rejudged.as_ref().map_or(*step, |rejudged| rejudged.step);
+        let step = rejudged.as_ref().map_or(*step, |past| past.step);
         open.withheld_step = open.withheld.then_some(step);
     }
     count_freezes(&mut task.freezes, event);
@@ -27,7 +27,7 @@ pub(super) fn advance(task: &mut TaskState, event: &Event) {
         None => Box::new(begin(period, figures)),
     };
     match rejudged {
-        Some(rejudged) => streak.rejudge(rejudged),
+        Some(past) => streak.replace_past(past),
         None => streak.go_on(period, figures, fillable_from.is_some()),
     }
     (streak.current, streak.longest, streak.step) = (*current, *longest, *step);
@@ -74,8 +74,9 @@ impl StreakState {
             self.cycle_from = period.starts_at;
         }
         // Records about periods after this one stay.
-        let is_later = |told: &Told| told.protected_until > period.ends_at;
-        self.told = self.told.filter(is_later).map(|told| Told { broken: false, ..told });
+        let is_later = |recorded: &RecordedGap| recorded.protected_until > period.ends_at;
+        self.told =
+            self.told.filter(is_later).map(|recorded| RecordedGap { broken: false, ..recorded });
         if !is_remembered {
             self.stretches.clear();
         } else if before.last.key == period.key {
@@ -107,10 +108,10 @@ impl StreakState {
         self.last = period.clone();
     }
 
-    /// Replaces the past by the one that was judged anew.
-    fn rejudge(&mut self, rejudged: &Rejudged) {
-        self.stretches.clone_from(&rejudged.stretches);
-        if let Some(last) = rejudged.stretches.last() {
+    /// Replaces the past by the one that was recomputed.
+    fn replace_past(&mut self, past: &RecomputedPast) {
+        self.stretches.clone_from(&past.stretches);
+        if let Some(last) = past.stretches.last() {
             self.last = last.last.clone();
             self.cycle_from = last.cycle_from;
         }
@@ -155,7 +156,7 @@ fn count_freezes(freezes: &mut Option<Box<FreezeState>>, event: &Event) {
     freezes.left = Some(*left);
     let granted = std::mem::take(&mut freezes.granted);
     match rejudged {
-        Some(rejudged) => freezes.changes.clone_from(&rejudged.freeze_changes),
+        Some(past) => freezes.changes.clone_from(&past.freeze_changes),
         None => {
             freezes.changes.extend(granted);
             let frozen = protected.iter().filter(|p| p.by == Protection::Freeze);
@@ -174,9 +175,9 @@ fn count_freezes(freezes: &mut Option<Box<FreezeState>>, event: &Event) {
 /// recorded; the streak then goes on.
 pub(super) fn protect(task: &mut TaskState, period: &Period) {
     if let Some(streak) = &mut task.streak {
-        let told = streak.told.get_or_insert_default();
-        if period.ends_at > told.protected_until {
-            *told = Told { protected_until: period.ends_at, broken: false };
+        let recorded = streak.told.get_or_insert_default();
+        if period.ends_at > recorded.protected_until {
+            *recorded = RecordedGap { protected_until: period.ends_at, broken: false };
         }
     }
 }
@@ -185,8 +186,8 @@ pub(super) fn protect(task: &mut TaskState, period: &Period) {
 /// period may be filled.
 pub(super) fn break_off(task: &mut TaskState) {
     if let Some(streak) = &mut task.streak {
-        let told = streak.told.get_or_insert_with(Told::default);
-        told.broken = true;
+        let recorded = streak.told.get_or_insert_with(RecordedGap::default);
+        recorded.broken = true;
     }
 }
 

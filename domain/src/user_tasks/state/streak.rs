@@ -1,5 +1,5 @@
 //! The state of a streak: its figures as of the last step, and the part of its past that can still
-//! be judged anew.
+//! be recomputed.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub struct StreakState {
     pub stretches: Vec<Stretch>,
     /// The decisions about the periods missed since the last step that are recorded; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<Told>,
+    pub told: Option<RecordedGap>,
 }
 
 /// A milestone that a step reached.
@@ -85,7 +85,7 @@ impl Stretch {
 /// The decisions about the periods missed since the last step that events record already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Told {
+pub struct RecordedGap {
     /// The end of the last protected period that is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_until: Option<Timestamp>,
@@ -142,7 +142,7 @@ impl FreezeState {
 }
 
 impl StreakState {
-    /// The last stretch of the streak. If the past can't be judged anew, it holds only the last
+    /// The last stretch of the streak. If the past can't be recomputed, it holds only the last
     /// step.
     pub fn last_stretch(&self) -> Stretch {
         self.stretches.last().cloned().unwrap_or_else(|| Stretch {

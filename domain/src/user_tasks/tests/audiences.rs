@@ -1,4 +1,4 @@
-//! Audiences: judged with the attributes of the moment, on each action and each read.
+//! Audiences: evaluated with the attributes of the moment, on each action and each read.
 
 use serde_json::Map;
 
@@ -51,14 +51,14 @@ fn a_user_who_leaves_the_audience_keeps_what_can_be_claimed_and_comes_back_to_th
     let past = past.after(&[claim("daily", "29T12:30")]);
     assert_eq!(shown(&past, "29T13:00"), []);
     let state = state_of_task(&user(), &past.state, &catalogue, at("29T13:00"), &id("daily"));
-    assert_eq!(state, Some(TaskScreenState::InProgress), "what a claim that finds nothing is told");
+    assert_eq!(state, Some(TaskScreenState::InProgress), "reported to a claim of nothing");
     let past = past.after(&[becomes(5, "29T14:00")]);
     let counted = progressed("daily", day(29), [1, 2, 3], "29T15:00");
     past.when(&gift("29T15:00")).then(&[counted]);
 }
 
 #[test]
-fn the_action_that_changes_an_attribute_is_judged_by_what_it_makes_of_the_user() {
+fn an_action_that_changes_an_attribute_is_decided_with_its_new_value() {
     let objective = json!({ "on": ["plaudit.user.updated"], "target": 3 });
     let catalogue = catalogue([for_vips(json!({ "objective": objective }))]);
     let count = |vip| {

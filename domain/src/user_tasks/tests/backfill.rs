@@ -1,4 +1,4 @@
-//! Past actions: a new task counts actions that were judged before it was published.
+//! Past actions: a new task counts actions that were decided before it was published.
 //!
 //! The tasks of these tests were published on March 20, at noon.
 

@@ -249,14 +249,14 @@ fn rule_08_an_action_of_another_type_concerns_nobody() {
 fn attributes_beyond_their_bound_are_refused_with_the_reason_and_the_zone_still_holds() {
     let catalogue = catalogue([daily(json!({}))]);
     let long = "x".repeat(10_000);
-    let told = |name: &str, zone: &str| {
+    let reported = |name: &str, zone: &str| {
         let data = json!({ "zone": zone, "attributes": { name: long } });
         action("plaudit.user.updated", at("28T12:00"), &data)
     };
-    let past = given(&catalogue, &[]).after(&[told("a", "UTC"), told("b", "Europe/Paris")]);
+    let past = given(&catalogue, &[]).after(&[reported("a", "UTC"), reported("b", "Europe/Paris")]);
     assert_eq!(past.state.attributes.keys().collect::<Vec<_>>(), ["a"]);
     assert_eq!(past.state.zones.current(), "Europe/Paris");
-    let events = decide(&past.state, &told("c", "UTC"), &catalogue).unwrap().events;
+    let events = decide(&past.state, &reported("c", "UTC"), &catalogue).unwrap().events;
     let [Event::UserUpdated { refused: Some(reason), .. }] = &events[..] else {
         panic!("{events:?}")
     };

@@ -72,7 +72,7 @@ fn what_exceeded_the_target_was_never_counted_and_is_not_taken_back() {
 }
 
 #[test]
-fn what_can_not_be_taken_back_is_told() {
+fn a_reversal_reports_what_it_can_not_take_back() {
     for (measure, reason) in [
         (json!({ "max": ["coins"] }), "the next lower value of a `max` is not known"),
         (json!({ "latest": ["coins"] }), "which value of a `latest` stood before is not known"),
@@ -205,7 +205,7 @@ fn a_closed_period_and_a_step_of_a_streak_stand() {
 }
 
 #[test]
-fn rule_05_an_action_is_reversed_once_and_an_unknown_one_is_told() {
+fn rule_05_an_action_is_reversed_once_and_an_unknown_one_is_reported() {
     let catalogue = catalogue([daily(json!({}))]);
     let past = given(&catalogue, &[]).after(&[gift("29T10:00")]);
     for (credited, refused) in [

@@ -92,7 +92,7 @@ fn zoo_later() -> Vec<Value> {
 #[expect(clippy::large_enum_variant, reason = "a test has a few dozen of them")]
 enum Step {
     Input(Input),
-    /// From here on the later catalogue judges.
+    /// From here on the later catalogue applies.
     Publish,
 }
 
@@ -253,14 +253,14 @@ proptest! {
             let claimable = rewards.filter_map(|r| r.granted.as_ref());
             let claimable = claimable.filter(|g| g.state == RewardState::Claimable);
             let grants: BTreeSet<_> = claimable.clone().map(|g| g.grant).collect();
-            let owed = state.tasks.get(&task.id).map_or(0, |t| t.claimable.len());
+            let due = state.tasks.get(&task.id).map_or(0, |t| t.claimable.len());
             let counted = state.tasks.get(&task.id).map_or(0, |t| t.unclaimed_count);
-            prop_assert_eq!(counted, owed as u64);
+            prop_assert_eq!(counted, due as u64);
             let listed = task.unclaimed_from_earlier_periods.len() as u64;
             prop_assert_eq!(task.unclaimed_count.min(20), listed);
             prop_assume!(task.unclaimed_count <= 20);
-            prop_assert_eq!((claimable.count(), grants.len()), (owed, owed), "{:?}", task);
-            prop_assert_eq!(task.state == TaskScreenState::Claimable, owed > 0);
+            prop_assert_eq!((claimable.count(), grants.len()), (due, due), "{:?}", task);
+            prop_assert_eq!(task.state == TaskScreenState::Claimable, due > 0);
             prop_assert!(task.period.contains(now) && (0..=task.target).contains(&task.progress), "{:?}", task);
         }
     }

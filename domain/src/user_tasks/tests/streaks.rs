@@ -78,16 +78,16 @@ impl When {
     /// Asserts the events in short form: `10: 2 of 3` is the step of the 10th, by which the streak
     /// is 2 long and the longest one 3.
     #[track_caller]
-    fn then_told(self, expected: &[&str]) {
+    fn then_recorded(self, expected: &[&str]) {
         let events = self.outcome.unwrap().events;
-        let told: Vec<_> = events.iter().filter_map(told).collect();
-        assert_eq!(told, expected);
+        let recorded: Vec<_> = events.iter().filter_map(summary).collect();
+        assert_eq!(recorded, expected);
         check_folding_twice(&self.state, &events);
     }
 }
 
 /// The short form of an event about a streak; `None` for progress within a period.
-fn told(event: &Event) -> Option<String> {
+fn summary(event: &Event) -> Option<String> {
     let day_of = |key: &crate::calendar::PeriodKey| key.as_str()[8..].to_owned();
     Some(match event {
         Event::StreakAdvanced { period, current, longest, .. } => {

@@ -171,10 +171,10 @@ fn versions(of: &[(i64, &str)]) -> Vec<Value> {
     of.iter().map(version).collect()
 }
 
-/// Asserts the version and target that judge an action after the second and after the third
+/// Asserts the version and target that apply to an action after the second and after the third
 /// publication, whether or not the user did something between the two.
 #[track_caller]
-fn judged_by(of: &[(i64, &str)], expected: (u32, i64)) {
+fn assert_applied(of: &[(i64, &str)], expected: (u32, i64)) {
     let all = versions(of);
     let [first, second, third] = [1, 2, 3].map(|count| catalogue(all[..count].to_vec()));
     let past = given(&first, &[]).after(&[gift("29T10:00")]);
@@ -191,12 +191,12 @@ fn judged_by(of: &[(i64, &str)], expected: (u32, i64)) {
 
 #[test]
 fn rule_09_each_publication_decides_whether_open_periods_follow_it() {
-    judged_by(&[(9, "keep"), (8, "adopt"), (7, "keep")], (2, 8));
-    judged_by(&[(9, "keep"), (8, "keep"), (7, "adopt")], (3, 7));
-    judged_by(&[(9, "keep"), (8, "adopt"), (7, "adopt")], (3, 7));
-    judged_by(&[(9, "keep"), (8, "keep"), (7, "keep")], (1, 9));
-    judged_by(&[(9, "keep"), (6, "adopt_if_easier"), (8, "adopt_if_easier")], (2, 6));
-    judged_by(&[(9, "keep"), (10, "adopt_if_easier"), (8, "adopt_if_easier")], (3, 8));
+    assert_applied(&[(9, "keep"), (8, "adopt"), (7, "keep")], (2, 8));
+    assert_applied(&[(9, "keep"), (8, "keep"), (7, "adopt")], (3, 7));
+    assert_applied(&[(9, "keep"), (8, "adopt"), (7, "adopt")], (3, 7));
+    assert_applied(&[(9, "keep"), (8, "keep"), (7, "keep")], (1, 9));
+    assert_applied(&[(9, "keep"), (6, "adopt_if_easier"), (8, "adopt_if_easier")], (2, 6));
+    assert_applied(&[(9, "keep"), (10, "adopt_if_easier"), (8, "adopt_if_easier")], (3, 8));
 }
 
 /// An objective with a target in each of two versions, the actions before the second one, and an

@@ -18,10 +18,10 @@ const PAGE: &str = "1000";
 impl Audit {
     /// Compares the list. Returns its length.
     pub(super) async fn check_parked(&self, sents: &[Sent]) -> Result<usize, SoakError> {
-        let mut wanted: HashMap<(i32, i64), &[u8]> = HashMap::new();
+        let mut expected: HashMap<(i32, i64), &[u8]> = HashMap::new();
         for sent in sents {
             if let (Meaning::Parked(bytes), Some(place)) = (&sent.meaning, sent.place) {
-                wanted.insert(place, bytes);
+                expected.insert(place, bytes);
             }
         }
         let listed = self.parked().await?;
@@ -29,13 +29,13 @@ impl Audit {
             let place = entry["partition"].as_i64().and_then(|p| i32::try_from(p).ok());
             let place = place.zip(entry["offset"].as_i64());
             let bytes = STANDARD.decode(entry["bytes"].as_str().unwrap_or_default());
-            let found = place.and_then(|place| wanted.remove(&place));
+            let found = place.and_then(|place| expected.remove(&place));
             let same = found.is_some_and(|found| bytes.is_ok_and(|bytes| bytes == found));
             if entry["topic"] != ACTIONS || !same {
                 self.findings.add("parked without cause, twice or altered", entry.to_string());
             }
         }
-        for ((partition, offset), bytes) in wanted {
+        for ((partition, offset), bytes) in expected {
             let text = String::from_utf8_lossy(bytes);
             let what = format!("{ACTIONS}/{partition}@{offset}: {text}");
             self.findings.add("garbage that is not parked", what);

@@ -83,16 +83,16 @@ impl Audit {
         Ok(())
     }
 
-    /// Compares what each payer paid with what it owed. Returns the number of lines paid by webhook
-    /// and by topic.
+    /// Compares what each payer paid with what was due from it. Returns the number of lines paid by
+    /// webhook and by topic.
     pub(super) async fn check_payers(&self) -> (usize, usize) {
-        let is_owed = |grant: &Grant| grant.automatic || self.claimed.contains(&grant.id);
+        let is_due = |grant: &Grant| grant.automatic || self.claimed.contains(&grant.id);
         let earned = self.books.iter().flat_map(|(user, book)| grants(*user, book));
         let (mut by_webhook, mut by_topic) = (Payments::new(), Payments::new());
-        for Grant { id, user, reward, .. } in earned.filter(is_owed) {
+        for Grant { id, user, reward, .. } in earned.filter(is_due) {
             let (user, code) = (user_name(user), reward.code.to_owned());
-            let owed = if reward.kind == KIND { &mut by_webhook } else { &mut by_topic };
-            owed.insert(id, Payment { user, code, amount: reward.amount });
+            let due = if reward.kind == KIND { &mut by_webhook } else { &mut by_topic };
+            due.insert(id, Payment { user, code, amount: reward.amount });
         }
         let paid = (
             self.compare_payer(Way::Webhook, &by_webhook).await,
@@ -105,11 +105,11 @@ impl Audit {
     }
 
     /// Compares what one payer paid. Returns the number of lines.
-    async fn compare_payer(&self, way: Way, owed: &Payments) -> usize {
+    async fn compare_payer(&self, way: Way, due: &Payments) -> usize {
         let begun = Instant::now();
         let paid = loop {
             let paid = self.payers.paid(way);
-            let is_complete = owed.keys().all(|id| paid.contains_key(id));
+            let is_complete = due.keys().all(|id| paid.contains_key(id));
             let is_quiet = self.payers.quiet_for() > SILENCE;
             if (is_complete && is_quiet) || begun.elapsed() > PUBLISHED_MAX {
                 break paid;
@@ -117,20 +117,20 @@ impl Audit {
             tokio::time::sleep(GLANCE).await;
         };
         for (id, payment) in &paid {
-            match owed.get(id) {
-                Some(owed) if owed == payment => {}
-                Some(owed) => {
-                    let what = format!("{way:?} {id}: {payment:?}, wanted {owed:?}");
+            match due.get(id) {
+                Some(due) if due == payment => {}
+                Some(due) => {
+                    let what = format!("{way:?} {id}: {payment:?}, expected {due:?}");
                     self.findings.add("a payer paid otherwise than earned", what);
                 }
                 None => {
                     let what = format!("{way:?} {id}: {payment:?}");
-                    self.findings.add("a payer paid what is not owed", what);
+                    self.findings.add("a payer paid what is not due", what);
                 }
             }
         }
-        for (id, owed) in owed.iter().filter(|(id, _)| !paid.contains_key(id)) {
-            self.findings.add("a payer never paid", format!("{way:?} {id}: {owed:?}"));
+        for (id, due) in due.iter().filter(|(id, _)| !paid.contains_key(id)) {
+            self.findings.add("a payer never paid", format!("{way:?} {id}: {due:?}"));
         }
         paid.len()
     }

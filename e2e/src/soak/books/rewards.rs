@@ -26,27 +26,27 @@ const POLL: Duration = Duration::from_millis(100);
 impl Audit {
     /// Compares the topic. Returns the number of its grants, and of those whose order was compared.
     pub(super) async fn check_topic(&self) -> Result<(usize, usize), SoakError> {
-        let mut wanted: HashMap<Uuid, Grant> = HashMap::new();
+        let mut expected: HashMap<Uuid, Grant> = HashMap::new();
         let mut unclaimed: HashSet<Uuid> = HashSet::new();
         for grant in self.books.iter().flat_map(|(user, book)| grants(*user, book)) {
             if grant.automatic || self.claimed.contains(&grant.id) {
-                wanted.insert(grant.id, grant);
+                expected.insert(grant.id, grant);
             } else {
                 unclaimed.insert(grant.id);
             }
         }
-        for claimed in self.claimed.iter().filter(|id| !wanted.contains_key(id)) {
+        for claimed in self.claimed.iter().filter(|id| !expected.contains_key(id)) {
             self.findings.add("a receipt for what was not earned", claimed.to_string());
         }
         let brokers = self.brokers.clone();
-        let ids: HashSet<Uuid> = wanted.keys().copied().collect();
+        let ids: HashSet<Uuid> = expected.keys().copied().collect();
         let published = tokio::task::spawn_blocking(move || read_topic(&brokers, &ids))
             .await
             .map_err(|error| SoakError::Broken(error.to_string()))??;
-        let in_order = self.check_order(&published.order, &wanted);
+        let in_order = self.check_order(&published.order, &expected);
         let published = published.messages;
         for (id, messages) in &published {
-            match wanted.remove(id) {
+            match expected.remove(id) {
                 Some(grant) => self.check_messages(&grant, messages),
                 None if unclaimed.contains(id) => {
                     self.findings.add("paid without a claim", messages[0].to_string());
@@ -54,7 +54,7 @@ impl Audit {
                 None => self.findings.add("paid and never earned", messages[0].to_string()),
             }
         }
-        for grant in wanted.values() {
+        for grant in expected.values() {
             self.findings.add("never paid", format!("{} of {grant:?}", user_name(grant.user)));
         }
         Ok((published.len(), in_order))
@@ -63,11 +63,11 @@ impl Audit {
     /// Checks that a user's grants come in the order in which they became due, by an action or by a
     /// claim. Messages that a restart repeats don't count. Returns the number of grants that were
     /// compared with an earlier one.
-    fn check_order(&self, order: &[Uuid], wanted: &HashMap<Uuid, Grant>) -> usize {
+    fn check_order(&self, order: &[Uuid], expected: &HashMap<Uuid, Grant>) -> usize {
         let mut compared = 0;
         let mut last: BTreeMap<(u32, bool), (u64, Uuid)> = BTreeMap::new();
         for id in order {
-            let Some(grant) = wanted.get(id) else { continue };
+            let Some(grant) = expected.get(id) else { continue };
             let claimed = self.claimed_at.get(id).copied();
             // Grants due by an action and by a claim can't be compared: the former are numbered by
             // the oracle, the latter by their lane.
@@ -89,7 +89,7 @@ impl Audit {
     /// Checks that all messages of a grant are equal and say what was earned.
     fn check_messages(&self, grant: &Grant, messages: &[Value]) {
         let Grant { reward, .. } = grant;
-        let wanted = json!({
+        let expected = json!({
             "key": user_name(grant.user), "id": grant.id, "source": "/plaudit",
             "type": "plaudit.reward.granted", "subject": user_name(grant.user),
             "data": {
@@ -98,8 +98,9 @@ impl Audit {
                 "amount": reward.amount, "reached_at": grant.reached_at.to_string(),
             },
         });
-        for message in messages.iter().filter(|message| **message != wanted) {
-            self.findings.add("paid otherwise than earned", format!("{message}, wanted {wanted}"));
+        for message in messages.iter().filter(|message| **message != expected) {
+            self.findings
+                .add("paid otherwise than earned", format!("{message}, expected {expected}"));
         }
     }
 }
@@ -114,7 +115,7 @@ struct Published {
 }
 
 /// Reads all messages until every expected one has arrived and nothing follows.
-fn read_topic(brokers: &str, wanted: &HashSet<Uuid>) -> Result<Published, SoakError> {
+fn read_topic(brokers: &str, expected: &HashSet<Uuid>) -> Result<Published, SoakError> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "soak-reader") // rdkafka wants one; nothing is committed under it
@@ -144,7 +145,7 @@ fn read_topic(brokers: &str, wanted: &HashSet<Uuid>) -> Result<Published, SoakEr
             Some(Err(passing)) => tracing::info!("soak: the reader of rewards: {passing}"),
             None => {}
         }
-        let complete = wanted.iter().all(|id| found.messages.contains_key(id));
+        let complete = expected.iter().all(|id| found.messages.contains_key(id));
         if (complete && last.elapsed() > SILENCE) || begun.elapsed() > PUBLISHED_MAX {
             return Ok(found);
         }

@@ -37,9 +37,9 @@ impl Audit {
         let after = Timestamp::now();
         let tasks = screen["tasks"].as_array().cloned().unwrap_or_default();
         let shown: Vec<Value> = tasks.iter().map(comparable_task).collect();
-        let wanted = expected_screen(user, book, &self.claimed, before);
+        let expected = expected_screen(user, book, &self.claimed, before);
         let later = expected_screen(user, book, &self.claimed, after);
-        if shown == wanted || shown == later {
+        if shown == expected || shown == later {
             return Ok(());
         }
         self.suspect(user);
@@ -66,7 +66,7 @@ impl Audit {
                 None => break,
             }
         }
-        let mut wanted: Vec<Value> = grants(user, book)
+        let mut expected: Vec<Value> = grants(user, book)
             .iter()
             .map(|grant| {
                 let taken = grant.automatic || self.claimed.contains(&grant.id);
@@ -80,18 +80,18 @@ impl Audit {
             })
             .collect();
         shown.sort_by_key(|reward| reward["grant"].to_string());
-        wanted.sort_by_key(|reward| reward["grant"].to_string());
-        for reward in shown.iter().filter(|reward| !wanted.contains(reward)) {
+        expected.sort_by_key(|reward| reward["grant"].to_string());
+        for reward in shown.iter().filter(|reward| !expected.contains(reward)) {
             self.findings.add("rewards: shown and not earned so", format!("{name}: {reward}"));
         }
-        for reward in wanted.iter().filter(|reward| !shown.contains(reward)) {
+        for reward in expected.iter().filter(|reward| !shown.contains(reward)) {
             self.findings.add("rewards: earned and not shown so", format!("{name}: {reward}"));
         }
-        if shown != wanted {
+        if shown != expected {
             self.suspect(user);
         }
-        if shown.len() != wanted.len() {
-            let what = format!("{name}: {} shown, {} earned", shown.len(), wanted.len());
+        if shown.len() != expected.len() {
+            let what = format!("{name}: {} shown, {} earned", shown.len(), expected.len());
             self.findings.add("rewards: number", what);
         }
         Ok(())
@@ -182,23 +182,23 @@ fn list(value: &Value) -> Vec<Value> {
 
 /// Returns how a screen differs from the expected one, each difference with its kind. Tasks are
 /// paired by id, so that one that is missing or too many is named as such.
-fn differences(shown: &[Value], wanted: &[Value]) -> Vec<(&'static str, String)> {
+fn differences(shown: &[Value], expected: &[Value]) -> Vec<(&'static str, String)> {
     let id = |task: &Value| task["id"].as_str().unwrap_or_default().to_owned();
     let mut extra: Vec<&Value> = shown.iter().collect();
     let mut found = Vec::new();
-    for wanted in wanted {
-        let task = id(wanted);
+    for expected in expected {
+        let task = id(expected);
         let Some(at) = extra.iter().position(|shown| id(shown) == task) else {
             found.push(("screen: missing task", task));
             continue;
         };
         let mut paths = Vec::new();
-        differ("", extra.remove(at), wanted, &mut paths);
+        differ("", extra.remove(at), expected, &mut paths);
         let paths = paths.into_iter().map(|(path, what)| (kind_of(top(&path)), what));
         found.extend(paths.map(|(kind, what)| (kind, format!("{task}{what}"))));
     }
     found.extend(extra.into_iter().map(|task| ("screen: unexpected task", task.to_string())));
-    if found.is_empty() && shown != wanted {
+    if found.is_empty() && shown != expected {
         let ids: Vec<String> = shown.iter().map(id).collect();
         found.push(("screen: order of tasks", ids.join(", ")));
     }
@@ -206,12 +206,12 @@ fn differences(shown: &[Value], wanted: &[Value]) -> Vec<(&'static str, String)>
 }
 
 /// Collects the paths at which two values differ, with both values.
-fn differ(path: &str, shown: &Value, wanted: &Value, found: &mut Vec<(String, String)>) {
-    match (shown, wanted) {
+fn differ(path: &str, shown: &Value, expected: &Value, found: &mut Vec<(String, String)>) {
+    match (shown, expected) {
         (Value::Object(a), Value::Object(b)) => {
             let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             for name in names {
-                differ(&format!("{path}/{name}"), &shown[name], &wanted[name], found);
+                differ(&format!("{path}/{name}"), &shown[name], &expected[name], found);
             }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
@@ -219,8 +219,8 @@ fn differ(path: &str, shown: &Value, wanted: &Value, found: &mut Vec<(String, St
                 differ(&format!("{path}/{number}"), a, b, found);
             }
         }
-        _ if shown != wanted => {
-            found.push((path.to_owned(), format!("{path}: shown {shown}, wanted {wanted}")));
+        _ if shown != expected => {
+            found.push((path.to_owned(), format!("{path}: shown {shown}, expected {expected}")));
         }
         _ => {}
     }
@@ -253,15 +253,21 @@ mod tests {
     fn a_task_that_is_missing_unexpected_or_in_another_place_is_a_difference() {
         let task = |id: &str, progress: u32| json!({ "id": id, "progress": progress });
         let (a, b, c) = (task("a", 1), task("b", 2), task("c", 3));
-        let kinds = |shown: &[Value], wanted: &[Value]| {
-            differences(shown, wanted).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>()
+        let kinds = |shown: &[Value], expected: &[Value]| {
+            differences(shown, expected).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>()
         };
-        let wanted = [a.clone(), b.clone()];
-        assert_eq!(kinds(&wanted, &wanted), [""; 0]);
-        assert_eq!(kinds(&[c.clone(), a.clone(), b.clone()], &wanted), ["screen: unexpected task"]);
-        assert_eq!(kinds(&[a.clone(), b.clone(), b.clone()], &wanted), ["screen: unexpected task"]);
-        assert_eq!(kinds(&wanted[1..], &wanted), ["screen: missing task"]);
-        assert_eq!(kinds(&[b.clone(), a.clone()], &wanted), ["screen: order of tasks"]);
-        assert_eq!(kinds(&[a, task("b", 5)], &wanted), ["screen: progress"]);
+        let expected = [a.clone(), b.clone()];
+        assert_eq!(kinds(&expected, &expected), [""; 0]);
+        assert_eq!(
+            kinds(&[c.clone(), a.clone(), b.clone()], &expected),
+            ["screen: unexpected task"]
+        );
+        assert_eq!(
+            kinds(&[a.clone(), b.clone(), b.clone()], &expected),
+            ["screen: unexpected task"]
+        );
+        assert_eq!(kinds(&expected[1..], &expected), ["screen: missing task"]);
+        assert_eq!(kinds(&[b.clone(), a.clone()], &expected), ["screen: order of tasks"]);
+        assert_eq!(kinds(&[a, task("b", 5)], &expected), ["screen: progress"]);
     }
 }

@@ -16,7 +16,7 @@ use crate::soak::program::{Program, said};
 
 /// Time for which a rebuild may fail for want of room in its last step, or because a killed one
 /// still holds the lock.
-const PATIENCE: Duration = Duration::from_secs(180);
+const RETRY_MAX: Duration = Duration::from_secs(180);
 /// Attempts to catch a rebuild before it ends.
 const CATCHES: u32 = 20;
 const GLANCE: Duration = Duration::from_millis(5);
@@ -80,7 +80,7 @@ impl Rebuilds {
                 tracing::info!("soak: {what}");
                 let is_passing = PASSING.iter().any(|text| what.contains(text));
                 let is_excused = crashes.load(Ordering::SeqCst) != crashes_before
-                    || (is_passing && begun.elapsed() < PATIENCE);
+                    || (is_passing && begun.elapsed() < RETRY_MAX);
                 if !is_excused {
                     return findings.add("rebuild failed", what);
                 }
@@ -106,7 +106,7 @@ impl Rebuilds {
             command.stdout(Stdio::null()).stderr(Stdio::null());
             let what = || SoakError::io(format!("rebuild {name}"));
             let mut process = command.spawn().map_err(what())?;
-            let is_caught = self.halt(name, &mut process).await?;
+            let is_caught = self.pause(name, &mut process).await?;
             process.kill().await.map_err(what())?;
             if is_caught {
                 let begun_at = status(&self.api, name).await.map_err(SoakError::Broken)?;
@@ -119,7 +119,7 @@ impl Rebuilds {
 
     /// Pauses a rebuild, so that it can't end before it is killed. Returns false if it has ended
     /// already.
-    async fn halt(&self, name: &str, process: &mut Child) -> Result<bool, SoakError> {
+    async fn pause(&self, name: &str, process: &mut Child) -> Result<bool, SoakError> {
         let begun = Instant::now();
         let what = || SoakError::io(format!("watch the rebuild of {name}"));
         while process.try_wait().map_err(what())?.is_none() {
@@ -127,7 +127,7 @@ impl Rebuilds {
             if let Ok((200, _)) = self.api.post_as_operator(&path).await {
                 return Ok(true);
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > RETRY_MAX {
                 return Err(SoakError::Broken(format!("the rebuild of {name} never began")));
             }
             tokio::time::sleep(GLANCE).await;
@@ -142,7 +142,7 @@ async fn status(api: &Api, name: &str) -> Result<Value, String> {
     loop {
         match api.get_as_operator(&["v1", "projections", name, "rebuild"], &[]).await {
             Ok((200, status)) => return Ok(status),
-            other if begun.elapsed() > PATIENCE => {
+            other if begun.elapsed() > RETRY_MAX => {
                 return Err(format!("the rebuild of {name} can't be read: {other:?}"));
             }
             _ => tokio::time::sleep(Duration::from_millis(100)).await,

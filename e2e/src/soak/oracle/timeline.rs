@@ -125,8 +125,8 @@ mod tests {
         let before = line.period_at("2026-11-20T14:59:59Z".parse().unwrap());
         let after = line.period_at("2026-11-20T15:00:00Z".parse().unwrap());
         assert_eq!(shown(before).0, "2026-11-20");
-        let wanted = ("2026-11-21", "2026-11-20T15:00:00Z", "2026-11-22T14:00:00Z");
-        assert_eq!(shown(after), (wanted.0.into(), wanted.1.into(), wanted.2.into()));
+        let expected = ("2026-11-21", "2026-11-20T15:00:00Z", "2026-11-22T14:00:00Z");
+        assert_eq!(shown(after), (expected.0.into(), expected.1.into(), expected.2.into()));
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
         line.change_zone("2026-11-20T12:00:00Z".parse().unwrap(), 5);
         line.change_zone("2026-11-20T13:00:00Z".parse().unwrap(), 0);
         let next = line.period_at("2026-11-21T12:00:00Z".parse().unwrap());
-        let wanted = ("2026-11-21", "2026-11-21T04:00:00Z", "2026-11-22T04:00:00Z");
-        assert_eq!(shown(next), (wanted.0.into(), wanted.1.into(), wanted.2.into()));
+        let expected = ("2026-11-21", "2026-11-21T04:00:00Z", "2026-11-22T04:00:00Z");
+        assert_eq!(shown(next), (expected.0.into(), expected.1.into(), expected.2.into()));
     }
 }

@@ -36,7 +36,7 @@ pub struct UserBook {
     seen: HashSet<(u8, u64)>,
     /// The number of actions so far.
     applied: u64,
-    zone_told_at: Option<Timestamp>,
+    zone_reported_at: Option<Timestamp>,
     /// True once any action has moved a task.
     counted: bool,
     /// In the order of [`TASKS`].
@@ -92,7 +92,7 @@ impl Default for UserBook {
     fn default() -> Self {
         let tasks = TASKS.iter().map(TaskBook::new).collect();
         let (met, seen) = (Met::default(), HashSet::new());
-        Self { met, seen, applied: 0, zone_told_at: None, counted: false, tasks }
+        Self { met, seen, applied: 0, zone_reported_at: None, counted: false, tasks }
     }
 }
 
@@ -126,8 +126,9 @@ impl UserBook {
     }
 
     fn is_locked(&self, index: usize) -> bool {
-        let wanted = self.tasks[index].task.requires;
-        wanted.is_some_and(|id| self.tasks.iter().any(|book| book.task.id == id && !book.completed))
+        let required = self.tasks[index].task.requires;
+        required
+            .is_some_and(|id| self.tasks.iter().any(|book| book.task.id == id && !book.completed))
     }
 
     /// Grants the milestones that were reached while `completed` was missing.
@@ -146,11 +147,11 @@ impl UserBook {
 
     fn hear_of_zone(&mut self, zone: Option<usize>, at: Timestamp) {
         let Some(zone) = zone else { return };
-        if self.zone_told_at.is_some_and(|told| at < told) {
+        if self.zone_reported_at.is_some_and(|reported| at < reported) {
             return; // older than what is known
         }
-        let at_once = self.zone_told_at.is_none() && !self.counted;
-        self.zone_told_at = Some(at);
+        let at_once = self.zone_reported_at.is_none() && !self.counted;
+        self.zone_reported_at = Some(at);
         for book in &mut self.tasks {
             let Some(cadence) = book.task.cadence().filter(|cadence| cadence.of_user) else {
                 continue;

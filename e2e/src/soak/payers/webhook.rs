@@ -194,7 +194,7 @@ fn checked(headers: &HeaderMap, body: &Bytes) -> Option<(Uuid, Value)> {
     let header = |name: &str| headers.get(name)?.to_str().ok();
     let (id, text) = (header("webhook-id")?, std::str::from_utf8(body).ok()?);
     let secret = Secret::parse(SECRET).ok()?;
-    let wanted = signature(&[secret], id, header("webhook-timestamp")?.parse().ok()?, text);
-    let is_signed = header("webhook-signature")?.split(' ').any(|one| one == wanted);
+    let expected = signature(&[secret], id, header("webhook-timestamp")?.parse().ok()?, text);
+    let is_signed = header("webhook-signature")?.split(' ').any(|one| one == expected);
     is_signed.then_some((id.parse().ok()?, serde_json::from_str(text).ok()?))
 }

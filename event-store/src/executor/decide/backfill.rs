@@ -20,8 +20,8 @@ impl<'b> BatchDecider<'_, 'b> {
     pub(super) fn note_for_backfills(&mut self, item: &Item, action: &Action) {
         for task in self.backfills.tasks() {
             if self.catalogue.task(task).is_some_and(|task| task.is_moved_by(&action.kind)) {
-                let judged = (item.lane, task.clone(), action.identity());
-                self.decided.judged_for_backfills.insert(judged);
+                let decided = (item.lane, task.clone(), action.identity());
+                self.decided.backfill_actions.insert(decided);
             }
         }
     }
@@ -46,9 +46,8 @@ impl<'b> BatchDecider<'_, 'b> {
         }
         let identity = action.identity();
         let known = (task.clone(), identity);
-        let judged = (item.lane, task.clone(), identity);
-        if self.past.judged.contains(&known) || self.decided.judged_for_backfills.contains(&judged)
-        {
+        let decided = (item.lane, task.clone(), identity);
+        if self.past.decided.contains(&known) || self.decided.backfill_actions.contains(&decided) {
             return Outcome::Past(PastOutcome::Known);
         }
         if parked_as.iter().any(|(_, id)| self.past.parked.contains(id)) {
@@ -64,7 +63,7 @@ impl<'b> BatchDecider<'_, 'b> {
         let Ok(decision) = catch_unwind(AssertUnwindSafe(decide)) else {
             return Outcome::Failed("an internal error while counting it".to_owned());
         };
-        self.decided.judged_for_backfills.insert(judged);
+        self.decided.backfill_actions.insert(decided);
         // Renews the identity: from now on a repeat is recognised for a full dedup period.
         self.decided.seen_again.insert((item.lane, identity));
         if decision.events.is_empty() {

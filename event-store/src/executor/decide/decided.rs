@@ -27,7 +27,7 @@ pub struct DecidedBatch<'b> {
     /// Identities of past actions that were decided again, for another task.
     pub seen_again: BTreeSet<(Lane, Uuid)>,
     /// The past and live actions that tasks with open backfills have decided.
-    pub judged_for_backfills: BTreeSet<(Lane, TaskId, Uuid)>,
+    pub backfill_actions: BTreeSet<(Lane, TaskId, Uuid)>,
     pub dedup_window: i32,
     pub offsets_moved: HashMap<(Lane, SourceKey), i64>,
     pub parked: Vec<NewlyParked<'b>>,

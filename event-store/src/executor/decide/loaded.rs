@@ -43,7 +43,7 @@ pub struct LoadedPast {
     /// The boundary between past and live, by lane and task.
     pub bounds: Bounds,
     /// The actions that tasks have decided before.
-    pub judged: HashSet<(TaskId, Uuid)>,
+    pub decided: HashSet<(TaskId, Uuid)>,
     /// Parked records that keep an action from being counted.
     pub parked: HashSet<Uuid>,
 }

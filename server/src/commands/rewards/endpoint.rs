@@ -80,12 +80,12 @@ fn report(what: &str, posted: &Posted, wants_2xx: bool) -> bool {
         None => false,
     };
     let verdict = if is_right { "ok   " } else { "WRONG" };
-    let wanted = if wants_2xx { "2xx" } else { "4xx" };
+    let expected = if wants_2xx { "2xx" } else { "4xx" };
     let got = match (status, error) {
         (Some(status), _) => status.to_string(),
         (None, error) => error.unwrap_or("no answer").to_owned(),
     };
-    outln!("{verdict}  {what}: expected {wanted}, got {got} after {} ms", attempt.duration_ms);
+    outln!("{verdict}  {what}: expected {expected}, got {got} after {} ms", attempt.duration_ms);
     is_right
 }
 

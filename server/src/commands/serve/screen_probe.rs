@@ -67,9 +67,9 @@ impl ScreenProbe {
         self.why(|in_a_row| in_a_row < FAILURES_MIN)
     }
 
-    fn why(&self, is_wanted: impl Fn(u32) -> bool) -> Option<String> {
+    fn why(&self, is_reported: impl Fn(u32) -> bool) -> Option<String> {
         let failed = self.failed();
-        let failed = failed.as_ref().filter(|failed| is_wanted(failed.in_a_row))?;
+        let failed = failed.as_ref().filter(|failed| is_reported(failed.in_a_row))?;
         Some(format!("database: task screens can't be read: {}", failed.why))
     }
 

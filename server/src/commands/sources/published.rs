@@ -202,10 +202,10 @@ pub async fn export(
     let (pool, _) = startup::checked_database(config).await?;
     let versions = known(&pool, name).await?;
     let last = versions.last().map_or(0, |version| version.version);
-    let wanted = version.unwrap_or(last);
-    let content = version_of(&versions, name, wanted)?.content.as_deref().ok_or_else(|| {
+    let requested = version.unwrap_or(last);
+    let content = version_of(&versions, name, requested)?.content.as_deref().ok_or_else(|| {
         Failure::new(format!(
-            "version {wanted} withdrew {name}; `plaudit sources history {name}` lists earlier versions"
+            "version {requested} withdrew {name}; `plaudit sources history {name}` lists earlier versions"
         ))
     })?;
     outln!("{}", content.strip_suffix('\n').unwrap_or(content));

@@ -60,11 +60,11 @@ async fn status(
 async fn change(
     source: &CatalogueSource,
     id: &str,
-    wanted: BackfillChange,
+    requested: BackfillChange,
     why: &Reason,
 ) -> Result<ExitCode, Failure> {
     let id: TaskId = id.parse()?;
-    let changed = source.change_backfill(&id, wanted, checked(why)?).await?;
+    let changed = source.change_backfill(&id, requested, checked(why)?).await?;
     outln!("{}", line(&changed));
     Ok(ExitCode::SUCCESS)
 }

@@ -136,11 +136,11 @@ pub async fn simulate(
     let input = SimulationInput { user, actions, drafts: asked.drafts };
     let simulated = match source.simulate(input, sent).await {
         Ok(simulated) => simulated,
-        Err(super::source::SourceError::Simulation(plaudit_audit::SimulationError::Unfit(
-            reasons,
+        Err(super::source::SourceError::Simulation(plaudit_audit::SimulationError::Conflicts(
+            conflicts,
         ))) => {
-            let unfit = plaudit_event_store::catalogue_store::PublishError::Unfit(reasons);
-            return super::refused(unfit.into(), tasks);
+            let refused = plaudit_event_store::catalogue_store::PublishError::Conflicts(conflicts);
+            return super::refused(refused.into(), tasks);
         }
         Err(error) => return super::refused(error, tasks),
     };

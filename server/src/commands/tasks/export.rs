@@ -18,15 +18,15 @@ use crate::startup;
 pub async fn export(source: &CatalogueSource, ids: &[String]) -> Result<ExitCode, Failure> {
     let listed = source.list().await?.into_iter();
     let statuses: BTreeMap<_, _> = listed.map(|task| (task.id, task.status)).collect();
-    let mut wanted = Vec::with_capacity(ids.len());
+    let mut requested = Vec::with_capacity(ids.len());
     for id in ids {
-        wanted.push(id.parse::<TaskId>()?);
+        requested.push(id.parse::<TaskId>()?);
     }
     if ids.is_empty() {
         let offered = statuses.iter().filter(|(_, status)| **status != Status::Retired);
-        wanted.extend(offered.map(|(id, _)| id.clone()));
+        requested.extend(offered.map(|(id, _)| id.clone()));
     }
-    let definitions = in_force(source, &wanted).await?;
+    let definitions = in_force(source, &requested).await?;
     for remark in remarks(&definitions, &statuses) {
         errln!("{remark}");
         outln!("# {remark}");

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use plaudit_api::PlannedWarning;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::catalogue_store::Unfit;
+use plaudit_event_store::catalogue_store::CatalogueConflict;
 use plaudit_task_file::{Diagnostic, LocatedTask};
 
 use crate::output::{count, errln, outln};
@@ -142,11 +142,15 @@ pub fn definitions_of(tasks: &[FiledTask<'_>]) -> Vec<TaskDefinition> {
 }
 
 /// Prints a conflict with the catalogue, with its place in the files if it has one.
-pub fn print_unfit(unfit: &Unfit, tasks: &[FiledTask<'_>], printed: &mut ErrorCount) {
-    match tasks.iter().find(|filed| filed.task.definition.id == unfit.task) {
+pub fn print_conflict(
+    conflict: &CatalogueConflict,
+    tasks: &[FiledTask<'_>],
+    printed: &mut ErrorCount,
+) {
+    match tasks.iter().find(|filed| filed.task.definition.id == conflict.task) {
         Some(FiledTask { file, task }) => {
-            printed.error(file, &task.diagnostic(&unfit.field, unfit));
+            printed.error(file, &task.diagnostic(&conflict.field, conflict));
         }
-        None => printed.plain(&unfit.to_string()),
+        None => printed.plain(&conflict.to_string()),
     }
 }

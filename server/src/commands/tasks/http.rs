@@ -224,10 +224,10 @@ impl HttpCatalogue {
     pub async fn change_backfill(
         &self,
         id: &TaskId,
-        wanted: BackfillChange,
+        requested: BackfillChange,
         reason: Option<String>,
     ) -> Result<BackfillStatus, HttpError> {
-        let verb = match wanted {
+        let verb = match requested {
             BackfillChange::Pause => "pause",
             BackfillChange::Resume => "resume",
             BackfillChange::Cancel => "cancel",

@@ -321,14 +321,14 @@ impl CatalogueSource {
     pub async fn change_backfill(
         &self,
         id: &TaskId,
-        wanted: BackfillChange,
+        requested: BackfillChange,
         reason: Option<String>,
     ) -> Result<BackfillStatus, SourceError> {
         match self {
-            Self::Server(server) => Ok(server.change_backfill(id, wanted, reason).await?),
+            Self::Server(server) => Ok(server.change_backfill(id, requested, reason).await?),
             Self::Database(pool, _) => {
                 let author = author(Some(operator::or_none_given(reason)));
-                in_time(change(pool, id, wanted, &author)).await?;
+                in_time(change(pool, id, requested, &author)).await?;
                 self.backfill(id).await
             }
         }

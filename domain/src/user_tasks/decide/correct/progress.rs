@@ -23,7 +23,7 @@ pub enum Progress {
 }
 
 /// The task, the period (`None`: the current one), and the change.
-pub type Wanted<'a> = (&'a TaskId, Option<&'a PeriodKey>, Progress);
+pub type CorrectionRequest<'a> = (&'a TaskId, Option<&'a PeriodKey>, Progress);
 
 /// The author of a change, and the reason.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ pub struct Corrected<'a> {
 /// Returns the events of a correction of one period.
 pub fn correct(
     context: &ActionContext<'_>,
-    (task, period, change): Wanted<'_>,
+    (task, period, change): CorrectionRequest<'_>,
     author: Author<'_>,
     catalogue: &Catalogue,
 ) -> Result<Vec<Event>, Rejection> {

@@ -1,16 +1,16 @@
 //! Periods before the last step that are filled later, by a late action or a make-up. The run that
-//! such a period joins is judged anew.
+//! such a period joins is recomputed.
 
 use jiff::Timestamp;
 
 use super::{By, reach};
 use crate::calendar::Period;
 use crate::user_tasks::decide::ActionContext;
-use crate::user_tasks::event::{Event, Protected, Rejudged};
-use crate::user_tasks::gap::{FreezeAccount, StreakJudge, Until};
+use crate::user_tasks::event::{Event, Protected, RecomputedPast};
+use crate::user_tasks::gap::{FreezeAccount, StreakRules, Until};
 use crate::user_tasks::state::{StreakState, Stretch};
 
-/// Limit on the steps after a filled period that are judged anew. No look-back is as long; a
+/// Limit on the steps after a filled period that are recomputed. No look-back is as long; a
 /// lateness may be, if periods are short.
 const STEPS_BEHIND_MAX: i64 = 1_000;
 
@@ -18,7 +18,7 @@ const STEPS_BEHIND_MAX: i64 = 1_000;
 /// is remembered.
 pub(super) fn fill(
     context: &ActionContext<'_>,
-    judge: &StreakJudge<'_>,
+    rules: &StreakRules<'_>,
     streak: &StreakState,
     period: &Period,
     by: By,
@@ -30,13 +30,13 @@ pub(super) fn fill(
     if (split == 0 && first.from != streak.first_at) || steps_behind > STEPS_BEHIND_MAX {
         return None;
     }
-    let mut account = judge.account();
+    let mut account = rules.account();
     match by {
         By::Step => account.give_back(period.ends_at),
-        By::MakeUp => drop(judge.tail(context.action.occurred_at, &mut account)),
+        By::MakeUp => drop(rules.tail(context.action.occurred_at, &mut account)),
     }
-    let mut run = JudgedAnew {
-        judge,
+    let mut run = RecomputedRun {
+        rules,
         account,
         stretches: earlier.to_vec(),
         protected: Vec::new(),
@@ -67,11 +67,11 @@ pub(super) fn fill(
     Some(run.into_events(context, streak, period))
 }
 
-/// The run that a filled period joins, while it is judged anew.
-struct JudgedAnew<'a> {
-    judge: &'a StreakJudge<'a>,
+/// The run that a filled period joins, while it is recomputed.
+struct RecomputedRun<'a> {
+    rules: &'a StreakRules<'a>,
     account: FreezeAccount<'a>,
-    /// The stretches judged so far, oldest first.
+    /// The stretches recomputed so far, oldest first.
     stretches: Vec<Stretch>,
     protected: Vec<Protected>,
     /// The steps of the run in order, from the cycle of the filled period on.
@@ -88,11 +88,11 @@ struct Step {
     cycle_from: Option<Timestamp>,
 }
 
-impl JudgedAnew<'_> {
+impl RecomputedRun<'_> {
     /// True if a stretch continues the last one.
     fn joins(&mut self, next: &Stretch) -> bool {
         let Some(last) = self.stretches.last() else { return false };
-        let gap = self.judge.gap(&last.last, Until::Step(next.from), &mut self.account);
+        let gap = self.rules.gap(&last.last, Until::Step(next.from), &mut self.account);
         self.protected.extend(gap.protected);
         gap.broke_at.is_none()
     }
@@ -102,16 +102,16 @@ impl JudgedAnew<'_> {
     fn begin_with_cycle(&mut self, earlier: &[Stretch]) {
         let Some(filled) = self.steps.first() else { return };
         let cycle_from = filled.cycle_from;
-        if self.judge.is_one_cycle() || !(2..=STEPS_BEHIND_MAX).contains(&filled.number) {
+        if self.rules.is_one_cycle() || !(2..=STEPS_BEHIND_MAX).contains(&filled.number) {
             return;
         }
         let of_cycle = earlier.iter().filter(|stretch| stretch.last.ends_at > cycle_from);
         let steps = of_cycle.flat_map(|stretch| {
             // The cycle begins within the stretch or before it.
             let first = if stretch.from < cycle_from { 1 } else { stretch.before + 1 };
-            let periods = self.judge.periods(stretch.from.max(cycle_from), &stretch.last);
+            let periods = self.rules.periods(stretch.from.max(cycle_from), &stretch.last);
             let step =
-                |(position, period)| Step { period, number: self.judge.step(position), cycle_from };
+                |(position, period)| Step { period, number: self.rules.step(position), cycle_from };
             (first..).zip(periods).map(step)
         });
         let before: Vec<_> = steps.collect();
@@ -124,8 +124,8 @@ impl JudgedAnew<'_> {
         let last = self.stretches.last_mut().filter(|_| joins);
         let before = last.as_ref().map_or(0, |last| last.total());
         let mut cycle_from = last.as_ref().map_or(next.from, |last| last.cycle_from);
-        for (index, period) in (1..=next.count).zip(self.judge.periods(next.from, &next.last)) {
-            let number = self.judge.step(before.saturating_add(index));
+        for (index, period) in (1..=next.count).zip(self.rules.periods(next.from, &next.last)) {
+            let number = self.rules.step(before.saturating_add(index));
             if number == 1 {
                 cycle_from = period.starts_at;
             }
@@ -147,7 +147,7 @@ impl JudgedAnew<'_> {
         streak: &StreakState,
         period: &Period,
     ) -> Vec<Event> {
-        let version = self.judge.version;
+        let version = self.rules.version;
         let at = context.action.occurred_at;
         let last = self.stretches.last();
         let current = last.map_or(0, Stretch::total);
@@ -158,11 +158,11 @@ impl JudgedAnew<'_> {
             period: period.clone(),
             current,
             longest: streak.longest.max(longest),
-            step: self.judge.step(current),
+            step: self.rules.step(current),
             at,
             freezes: self.account.exists().then(|| self.account.left()),
-            fillable_from: self.judge.fillable_from(&streak.last, at),
-            rejudged: Some(Rejudged {
+            fillable_from: self.rules.fillable_from(&streak.last, at),
+            rejudged: Some(RecomputedPast {
                 step: self.steps.get(self.filled).map_or(1, |step| step.number),
                 stretches: self.stretches,
                 freeze_changes: self.account.changes(),

@@ -8,7 +8,7 @@ use crate::catalogue::{Catalogue, CatalogueTask};
 use crate::ids::TaskId;
 use crate::user_tasks::decide::{ActionContext, Rejection, UnmovedReason};
 use crate::user_tasks::event::Event;
-use crate::user_tasks::gap::StreakJudge;
+use crate::user_tasks::gap::StreakRules;
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::state::{TaskState, UserTasks};
 
@@ -29,12 +29,12 @@ pub(super) fn reserve(
         return Err(UnmovedReason::OutsideWindow);
     }
     let zones = &context.state.zones;
-    let mut events = due(&StreakJudge::new(place, past, zones), at);
+    let mut events = due(&StreakRules::new(place, past, zones), at);
     let past = afterwards(past, &task.id, &events);
-    let judge = StreakJudge::new(place, past.as_ref(), zones);
+    let rules = StreakRules::new(place, past.as_ref(), zones);
     let period = period_named(task, place, past.as_ref(), zones, &action.data);
     let (task, version) = (task.id.clone(), place.version.version);
-    Ok(match period.and_then(|period| check(&judge, &period, at).map(|()| period)) {
+    Ok(match period.and_then(|period| check(&rules, &period, at).map(|()| period)) {
         Ok(period) => {
             events.push(Event::FreezeReserved { task, version, period, at });
             events
@@ -45,20 +45,20 @@ pub(super) fn reserve(
 
 /// Checks that a freeze can be reserved for a period: a current or future one, or a missed one that
 /// is not decided.
-fn check(judge: &StreakJudge<'_>, period: &Period, at: Timestamp) -> Result<(), String> {
+fn check(rules: &StreakRules<'_>, period: &Period, at: Timestamp) -> Result<(), String> {
     let key = &period.key;
-    let is_decided = period.ends_at.is_some_and(|end| judge.decided_at(end) <= at)
-        || judge.streak().is_some_and(|streak| period.starts_at <= streak.last.starts_at);
+    let is_decided = period.ends_at.is_some_and(|end| rules.decided_at(end) <= at)
+        || rules.streak().is_some_and(|streak| period.starts_at <= streak.last.starts_at);
     if is_decided {
         return Err(format!("data.period: {key} is decided"));
     }
-    let mut account = judge.account();
+    let mut account = rules.account();
     if account.is_reserved(period) {
         return Err(format!("data.period: a freeze is already kept for {key}"));
     }
-    judge.tail(at, &mut account);
-    let reserved = judge.past.and_then(|past| past.freezes.as_ref()).map(|f| &f.reserved[..]);
-    let is_open = |end: Option<Timestamp>| end.is_none_or(|end| judge.decided_at(end) > at);
+    rules.tail(at, &mut account);
+    let reserved = rules.past.and_then(|past| past.freezes.as_ref()).map(|f| &f.reserved[..]);
+    let is_open = |end: Option<Timestamp>| end.is_none_or(|end| rules.decided_at(end) > at);
     let kept = reserved.unwrap_or_default().iter().filter(|kept| is_open(kept.ends_at)).count();
     if account.left() <= i64::try_from(kept).unwrap_or(i64::MAX) {
         return Err("no freeze is left".to_owned());
@@ -81,10 +81,10 @@ pub(in crate::user_tasks::decide) fn grant(
     if !place.version.definition.kind.shape().counts_streaks {
         return Err(Rejection::NoStreak { task: task.id.clone() });
     }
-    let judge = StreakJudge::new(&place, past.as_ref(), &state.zones);
-    let mut account = judge.account();
-    judge.tail(request.at, &mut account);
-    let room = (judge.freezes.max - account.left()).max(0);
+    let rules = StreakRules::new(&place, past.as_ref(), &state.zones);
+    let mut account = rules.account();
+    rules.tail(request.at, &mut account);
+    let room = (rules.freezes.max - account.left()).max(0);
     let count = request.count.clamp(0, room);
     // Each grant has an instant of its own, which distinguishes it from the others.
     let last =

@@ -7,7 +7,7 @@ use crate::ids::TaskId;
 use crate::user_tasks::decide::correct::progress::Author;
 use crate::user_tasks::decide::{ActionContext, UnmovedReason};
 use crate::user_tasks::event::Event;
-use crate::user_tasks::gap::StreakJudge;
+use crate::user_tasks::gap::StreakRules;
 use crate::user_tasks::place::Place;
 use crate::user_tasks::state::TaskState;
 
@@ -35,9 +35,9 @@ pub(super) fn make_up(
         Ok(vec![Event::ActionNotCounted { task, version, reason, at }])
     };
     let zones = &context.state.zones;
-    let judge = StreakJudge::new(place, past, zones);
+    let rules = StreakRules::new(place, past, zones);
     let period = period_named(task, place, past, zones, &context.action.data)
-        .and_then(|period| check(context, &judge, place, &period, look_back).map(|()| period));
+        .and_then(|period| check(context, &rules, place, &period, look_back).map(|()| period));
     let period = match period {
         Ok(period) => period,
         Err(reason) => return not_counted(reason),
@@ -61,14 +61,14 @@ pub(super) fn filled(
 ) -> Option<Vec<Event>> {
     let at = context.action.occurred_at;
     let zones = &context.state.zones;
-    let mut events = due(&StreakJudge::new(place, past, zones), at);
+    let mut events = due(&StreakRules::new(place, past, zones), at);
     let past = afterwards(past, &task.id, &events);
-    let judge = StreakJudge::new(place, past.as_ref(), zones);
-    let streak = judge.streak()?;
+    let rules = StreakRules::new(place, past.as_ref(), zones);
+    let streak = rules.streak()?;
     let filled = if period.starts_at < streak.last.starts_at {
-        fill::fill(context, &judge, streak, period, By::MakeUp)?
+        fill::fill(context, &rules, streak, period, By::MakeUp)?
     } else {
-        advance(context, &judge, period, By::MakeUp)
+        advance(context, &rules, period, By::MakeUp)
     };
     events.push(Event::PeriodMadeUp {
         task: task.id.clone(),
@@ -85,14 +85,14 @@ pub(super) fn filled(
 /// Checks that the period of a make-up can be filled now.
 fn check(
     context: &ActionContext<'_>,
-    judge: &StreakJudge<'_>,
+    rules: &StreakRules<'_>,
     place: &Place<'_>,
     period: &Period,
     look_back: i64,
 ) -> Result<(), String> {
     let named = format!("data.period: {}", period.key);
-    check_missed(context, judge, place, period, &named)?;
-    let mut later = std::iter::successors(Some(period.clone()), |later| judge.following(later));
+    check_missed(context, rules, place, period, &named)?;
+    let mut later = std::iter::successors(Some(period.clone()), |later| rules.following(later));
     let reached = later.by_ref().take_while(|later| later.starts_at < place.period.starts_at);
     let back = reached.take(usize::try_from(look_back).unwrap_or(usize::MAX).saturating_add(1));
     if i64::try_from(back.count()).is_ok_and(|back| back <= look_back) {
@@ -105,7 +105,7 @@ fn check(
 /// reason of a refusal.
 pub(super) fn check_missed(
     context: &ActionContext<'_>,
-    judge: &StreakJudge<'_>,
+    rules: &StreakRules<'_>,
     place: &Place<'_>,
     period: &Period,
     named: &str,
@@ -115,7 +115,7 @@ pub(super) fn check_missed(
         let ids: Vec<_> = locked_by.iter().map(TaskId::as_str).collect();
         return Err(format!("the task is locked by {}", ids.join(", ")));
     }
-    let Some(streak) = judge.streak() else {
+    let Some(streak) = rules.streak() else {
         return Err("there is no step yet that a made-up one could join".to_owned());
     };
     if period.starts_at >= place.period.starts_at {

@@ -7,7 +7,7 @@ use crate::ids::TaskId;
 use crate::user_tasks::decide::correct::progress::Author;
 use crate::user_tasks::decide::{ActionContext, Rejection};
 use crate::user_tasks::event::Event;
-use crate::user_tasks::gap::StreakJudge;
+use crate::user_tasks::gap::StreakRules;
 use crate::user_tasks::place::place;
 
 /// Returns the events of a missed period that an operator fills. Like a make-up it joins runs and
@@ -29,9 +29,9 @@ pub(in crate::user_tasks::decide) fn restore(
     let unknown = || Rejection::UnknownPeriod { task: task.id.clone(), period: key.to_string() };
     let period = period_of(task, &place, past, zones, key).ok_or_else(unknown)?;
     let refused = |reason| Rejection::NotCorrectable { task: task.id.clone(), reason };
-    let judge = StreakJudge::new(&place, past, zones);
+    let rules = StreakRules::new(&place, past, zones);
     let named = format!("period {}", period.key);
-    make_up::check_missed(context, &judge, &place, &period, &named).map_err(refused)?;
+    make_up::check_missed(context, &rules, &place, &period, &named).map_err(refused)?;
     let forgotten = || {
         refused(format!(
             "the steps around {named} are no longer remembered, because the task takes no make-up \

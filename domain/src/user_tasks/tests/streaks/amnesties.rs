@@ -17,7 +17,7 @@ fn with_amnesty(rules: Value, [from, until]: [&str; 2]) -> Catalogue {
 fn swept<'c>(mut past: Given<'c>, when: &str) -> (Given<'c>, Vec<String>) {
     let events = settle(&past.state, &past.catalogue.tasks()[0], at(when));
     events.iter().for_each(|event| evolve(&mut past.state, event));
-    (past, events.iter().filter_map(told).collect())
+    (past, events.iter().filter_map(summary).collect())
 }
 
 #[test]
@@ -26,15 +26,15 @@ fn no_streak_breaks_over_an_amnesty_and_it_costs_no_freeze() {
     let catalogue = with_amnesty(rules, ["04T10:00", "06T00:00"]);
     let past = given(&catalogue, &[]).after(&on_days([2, 3]));
     assert_eq!(shown(&past, "06T12:00"), (2, 2, 1, true));
-    past.when(&signs_in("06T09:00")).then_told(&["04: pause", "06: 3 of 3"]);
-    // The day after the amnesty is judged as usual.
-    past.when(&signs_in("08T09:00")).then_told(&[
+    past.when(&signs_in("06T09:00")).then_recorded(&["04: pause", "06: 3 of 3"]);
+    // The day after the amnesty is decided as usual.
+    past.when(&signs_in("08T09:00")).then_recorded(&[
         "04: pause",
         "06: freeze",
         "07: grace",
         "08: 3 of 3",
     ]);
-    past.when(&signs_in("09T09:00")).then_told(&[
+    past.when(&signs_in("09T09:00")).then_recorded(&[
         "04: pause",
         "06: freeze",
         "07: grace",
@@ -44,7 +44,7 @@ fn no_streak_breaks_over_an_amnesty_and_it_costs_no_freeze() {
 }
 
 #[test]
-fn a_streak_that_was_told_to_be_broken_goes_on_after_an_amnesty() {
+fn a_streak_with_a_recorded_break_goes_on_after_an_amnesty() {
     let before = streak(&[7], json!({}));
     let after = with_amnesty(json!({}), ["04T00:00", "05T00:00"]);
     let past = given(&before, &[]).after(&on_days([1, 2, 3]));
@@ -53,16 +53,16 @@ fn a_streak_that_was_told_to_be_broken_goes_on_after_an_amnesty() {
     assert_eq!(shown(&past, "05T01:00"), (0, 3, 0, false));
     let past = past.under(&after);
     assert_eq!(shown(&past, "05T01:00"), (3, 3, 0, true));
-    past.when(&signs_in("05T09:00")).then_told(&["04: pause", "05: 4 of 4"]);
+    past.when(&signs_in("05T09:00")).then_recorded(&["04: pause", "05: 4 of 4"]);
     // If the streak breaks after all, that is recorded as well.
     let (past, events) = swept(past, "06T01:00");
     assert_eq!(events, ["04: pause", "broken: 3 to 03"]);
-    past.when(&signs_in("06T09:00")).then_told(&["06: 1 of 3"]);
+    past.when(&signs_in("06T09:00")).then_recorded(&["06: 1 of 3"]);
 }
 
 /// Rule 13.
 #[test]
-fn whether_a_break_was_told_before_the_amnesty_changes_nothing_of_the_streak() {
+fn a_break_recorded_before_an_amnesty_does_not_change_the_streak() {
     let before = streak(&[7], json!({ "freezes": { "initial": 1, "max": 1 } }));
     let after =
         with_amnesty(json!({ "freezes": { "initial": 1, "max": 1 } }), ["04T00:00", "06T00:00"]);
@@ -78,12 +78,12 @@ fn whether_a_break_was_told_before_the_amnesty_changes_nothing_of_the_streak() {
 
 /// The decision of an earlier step is a fact, and the fold does not look at the catalogue.
 #[test]
-fn an_amnesty_changes_no_streak_that_has_begun_anew() {
+fn an_amnesty_does_not_change_a_restarted_streak() {
     let before = streak(&[7], json!({}));
     let after = with_amnesty(json!({}), ["04T00:00", "05T00:00"]);
     let past = given(&before, &[]).after(&on_days([1, 2, 3, 5])).under(&after);
     assert_eq!(shown(&past, "05T12:00"), (1, 3, 0, false));
-    past.when(&signs_in("06T09:00")).then_told(&["06: 2 of 3"]);
+    past.when(&signs_in("06T09:00")).then_recorded(&["06: 2 of 3"]);
 }
 
 #[test]

@@ -12,10 +12,18 @@ fn late(hours: i64, milestones: &[i64], rules: Value) -> Catalogue {
 fn rule_03_a_late_sign_in_is_the_step_of_its_own_day_and_joins_the_run() {
     let catalogue = late(2, &[1, 2, 3, 4], json!({}));
     let past = given(&catalogue, &[]).after(&on_days([8])).after(&[signs_in("10T00:30")]);
-    past.when(&signs_in("09T23:00")).then_told(&["09: 3 of 3", "09: reaches 2", "10: reaches 3"]);
+    past.when(&signs_in("09T23:00")).then_recorded(&[
+        "09: 3 of 3",
+        "09: reaches 2",
+        "10: reaches 3",
+    ]);
     let past = past.after(&[signs_in("09T23:00")]);
     assert_eq!(shown(&past, "10T12:00"), (3, 3, 0, false));
-    past.when(&signs_in("11T09:00")).then_told(&["11: 4 of 4", "11: reaches 4", "11: completes"]);
+    past.when(&signs_in("11T09:00")).then_recorded(&[
+        "11: 4 of 4",
+        "11: reaches 4",
+        "11: completes",
+    ]);
 }
 
 #[test]
@@ -60,12 +68,12 @@ fn rule_03_a_late_sign_in_needs_no_freeze() {
 fn rule_12_a_late_sign_in_before_the_first_one_begins_the_run() {
     let catalogue = late(48, &[1, 2], json!({}));
     let past = given(&catalogue, &[]).after(&on_days([9, 10]));
-    past.when(&signs_in("08T09:00")).then_told(&["08: 3 of 3"]);
+    past.when(&signs_in("08T09:00")).then_recorded(&["08: 3 of 3"]);
 }
 
 #[test]
 fn rule_03_beyond_the_lateness_it_is_too_late() {
     let catalogue = late(2, &[7], json!({}));
     let past = given(&catalogue, &[]).after(&on_days([8])).after(&[signs_in("10T02:00")]);
-    past.when(&signs_in("09T23:00")).then_told(&["too late"]);
+    past.when(&signs_in("09T23:00")).then_recorded(&["too late"]);
 }

@@ -9,28 +9,33 @@ fn sweep(past: &Given<'_>, when: &str) -> Vec<Event> {
 }
 
 #[test]
-fn rule_13_a_sweep_tells_what_the_next_step_would_have_told() {
+fn rule_13_a_sweep_records_what_the_next_step_would_have_recorded() {
     let rules = json!({ "grace_periods": 1, "freezes": { "initial": 1, "max": 1 } });
     let catalogue = streak(&[7], rules);
     let past = given(&catalogue, &[]).after(&on_days([1]));
-    let told_by =
-        |past: &Given<'_>, when| -> Vec<_> { sweep(past, when).iter().filter_map(told).collect() };
-    assert_eq!(told_by(&past, "02T23:59"), Vec::<String>::new());
-    assert_eq!(told_by(&past, "03T00:00"), ["02: freeze"]);
-    assert_eq!(told_by(&past, "20T00:00"), ["02: freeze", "03: grace", "broken: 1 to 01"]);
+    let recorded_by = |past: &Given<'_>, when| -> Vec<_> {
+        sweep(past, when).iter().filter_map(summary).collect()
+    };
+    assert_eq!(recorded_by(&past, "02T23:59"), Vec::<String>::new());
+    assert_eq!(recorded_by(&past, "03T00:00"), ["02: freeze"]);
+    assert_eq!(recorded_by(&past, "20T00:00"), ["02: freeze", "03: grace", "broken: 1 to 01"]);
     let first = sweep(&past, "03T00:00");
     let past = given(&catalogue, &[]).after(&on_days([1]));
     let mut swept = Given { catalogue: &catalogue, state: past.state.clone() };
     for event in &first {
         evolve(&mut swept.state, event);
     }
-    assert_eq!(told_by(&swept, "03T12:00"), Vec::<String>::new());
-    assert_eq!(told_by(&swept, "20T00:00"), ["03: grace", "broken: 1 to 01"]);
-    swept.when(&signs_in("20T09:00")).then_told(&["03: grace", "broken: 1 to 01", "20: 1 of 1"]);
+    assert_eq!(recorded_by(&swept, "03T12:00"), Vec::<String>::new());
+    assert_eq!(recorded_by(&swept, "20T00:00"), ["03: grace", "broken: 1 to 01"]);
+    swept.when(&signs_in("20T09:00")).then_recorded(&[
+        "03: grace",
+        "broken: 1 to 01",
+        "20: 1 of 1",
+    ]);
 }
 
 #[test]
-fn rule_13_a_pause_is_told_of_once_it_is_over() {
+fn rule_13_a_pause_is_recorded_once_it_is_over() {
     let pause = json!([{ "from": "2026-03-02T00:00:00Z", "until": "2026-03-05T00:00:00Z" }]);
     let catalogue = streak(&[7], json!({ "pauses": pause }));
     let past = given(&catalogue, &[]).after(&on_days([1]));

@@ -1,4 +1,4 @@
-//! The rules against a slow, obvious judge that shares no code with them: it judges a list of
+//! The rules against a slow, obvious oracle that shares no code with them: it walks a list of
 //! marked days from the first day again after each thing that happens.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,8 +101,8 @@ fn happenings() -> impl Strategy<Value = Vec<(i64, Happening)>> {
     })
 }
 
-/// The slow judge.
-struct Judge<'s> {
+/// The slow oracle.
+struct Oracle<'s> {
     setup: &'s Setup,
     steps: BTreeSet<i64>,
     /// The number of sign-ins by day.
@@ -116,7 +116,7 @@ struct Judge<'s> {
     reached: Vec<(i64, i64)>,
 }
 
-impl Judge<'_> {
+impl Oracle<'_> {
     fn freezes_at(&self, hours: i64) -> i64 {
         let granted = self.grants.iter().filter(|(at, _)| *at < hours).map(|(_, count)| count);
         let used = self.frozen.iter().filter(|day| (**day + 1) * 24 <= hours).count();
@@ -144,7 +144,7 @@ impl Judge<'_> {
             } else if is_alive && (day + 1) * 24 <= until && !self.is_paused(day) {
                 // The freeze must have come in time, and no other day may have used it.
                 let later = (day + 1) * 24..=until.max((day + 1) * 24);
-                let is_free = |judge: &Self| later.clone().all(|hour| judge.freezes_at(hour) > 0);
+                let is_free = |oracle: &Self| later.clone().all(|hour| oracle.freezes_at(hour) > 0);
                 if self.frozen.contains(&day) || (self.setup.max > 0 && is_free(self)) {
                     self.frozen.insert(day);
                 } else if grace > 0 {
@@ -263,9 +263,9 @@ fn live(catalogue: &Catalogue, list: &[(i64, Happening)], looks: bool) -> (UserT
 
 proptest! {
     #[test]
-    fn rule_12_streaks_are_what_a_slow_judge_says(setup in setups(), list in happenings()) {
+    fn rule_12_streaks_match_a_slow_oracle(setup in setups(), list in happenings()) {
         let catalogue = setup.catalogue(0);
-        let mut judge = Judge {
+        let mut oracle = Oracle {
             setup: &setup, steps: BTreeSet::new(), signs: BTreeMap::new(), frozen: BTreeSet::new(), grants: vec![],
             longest: 0, reached: vec![],
         };
@@ -277,13 +277,13 @@ proptest! {
                 None => sweep(&given, hour(hours)),
             };
             apply(&mut given, &events, &mut log);
-            judge.happens(hours, what);
-            let (runs, is_alive) = judge.runs(hours);
+            oracle.happens(hours, what);
+            let (runs, is_alive) = oracle.runs(hours);
             let current = runs.last().filter(|_| is_alive).map_or(0, Vec::len);
             let shown = &screen(&user(), &given.state, &catalogue, hour(hours), &ScreenRequest::default())[0];
             let streak = shown.streak.unwrap();
-            let stepped = judge.steps.contains(&(hours / 24));
-            let expected = (i64::try_from(current).unwrap(), judge.longest, judge.freezes_at(hours + 1),
+            let stepped = oracle.steps.contains(&(hours / 24));
+            let expected = (i64::try_from(current).unwrap(), oracle.longest, oracle.freezes_at(hours + 1),
                 current > 0 && !stepped);
             prop_assert_eq!((streak.current, streak.longest, streak.freezes, streak.at_risk), expected,
                 "hour {}", hours);
@@ -295,14 +295,14 @@ proptest! {
                 _ => None,
             }).collect();
             reached.sort_unstable();
-            let mut by_judge = judge.reached.clone();
-            by_judge.sort_unstable();
-            prop_assert_eq!(reached, by_judge, "hour {}", hours);
+            let mut by_oracle = oracle.reached.clone();
+            by_oracle.sort_unstable();
+            prop_assert_eq!(reached, by_oracle, "hour {}", hours);
         }
     }
 
     #[test]
-    fn rule_13_the_same_facts_are_told_whoever_looks_when(
+    fn rule_13_sweeps_do_not_change_what_is_recorded_of_a_streak(
         setup in setups(), list in happenings(), lateness_days in 0..3_i64,
     ) {
         let catalogue = setup.catalogue(lateness_days);
@@ -327,10 +327,10 @@ proptest! {
         let (mut looked_at, with_looks) = live(&catalogue, &list, true);
         let (mut left_alone, without) = live(&catalogue, &list, false);
         let decided = |log: &[Event]| -> Vec<Event> {
-            let is_told = |e: &&Event| {
+            let is_decided = |e: &&Event| {
                 !matches!(e, Event::StreakProtected { .. } | Event::StreakBroken { .. })
             };
-            log.iter().filter(is_told).cloned().collect()
+            log.iter().filter(is_decided).cloned().collect()
         };
         prop_assert_eq!(decided(&with_looks), decided(&without));
         for state in [&mut looked_at, &mut left_alone] {
@@ -364,16 +364,16 @@ proptest! {
         let arrived: Vec<_> =
             days.iter().map(|day| action("user.signed_in", hour(day * 24 + 9), &json!({}))).collect();
         let out_of_order = given.after(&arrived);
-        let mut judge = Judge {
+        let mut oracle = Oracle {
             setup: &setup, steps: days.iter().copied().collect(), signs: BTreeMap::new(), frozen: BTreeSet::new(), grants: vec![],
             longest: 0, reached: vec![],
         };
         let now = (DAYS + 366) * 24;
-        let (runs, is_alive) = judge.runs(now);
+        let (runs, is_alive) = oracle.runs(now);
         let current = runs.last().filter(|_| is_alive).map_or(0, Vec::len);
         let shown = &screen(&user(), &out_of_order.state, &catalogue, hour(now), &ScreenRequest::default())[0];
         let streak = shown.streak.unwrap();
-        prop_assert_eq!((streak.current, streak.longest), (i64::try_from(current).unwrap(), judge.longest));
+        prop_assert_eq!((streak.current, streak.longest), (i64::try_from(current).unwrap(), oracle.longest));
         // Whatever the order, every step of every run is granted in its cycle.
         let granted: BTreeMap<(i64, i64), usize> = out_of_order.state.tasks.get(&id("sign-in")).map_or_else(
             BTreeMap::new,

@@ -1,4 +1,4 @@
-//! Missed periods are judged one by one: a pause, a freeze, grace, then broken.
+//! Missed periods are decided one by one: a pause, a freeze, grace, then broken.
 
 use super::*;
 use Protection::{Freeze, Grace, Pause};
@@ -14,7 +14,7 @@ fn rule_12_grace_lets_that_many_periods_in_a_row_be_missed() {
         after_missing(stepped(day(12), [3, 3, 3], "12T09:00"), None, &[(10, Grace), (11, Grace)]),
     ];
     past.when(&signs_in("12T09:00")).then(&expected);
-    past.when(&signs_in("13T09:00")).then_told(&[
+    past.when(&signs_in("13T09:00")).then_recorded(&[
         "10: grace",
         "11: grace",
         "broken: 2 to 09",
@@ -26,7 +26,7 @@ fn rule_12_grace_lets_that_many_periods_in_a_row_be_missed() {
 fn rule_12_the_next_step_restores_grace() {
     let catalogue = streak(&[7], json!({ "grace_periods": 1 }));
     let past = given(&catalogue, &[]).after(&on_days([1, 3, 5]));
-    past.when(&signs_in("07T09:00")).then_told(&["06: grace", "07: 4 of 4"]);
+    past.when(&signs_in("07T09:00")).then_recorded(&["06: grace", "07: 4 of 4"]);
 }
 
 #[test]
@@ -34,8 +34,8 @@ fn rule_12_only_a_step_restores_grace() {
     let rules = json!({ "grace_periods": 1, "freezes": { "initial": 1, "max": 1 } });
     let catalogue = streak(&[7], rules);
     let past = given(&catalogue, &[]).after(&on_days([1]));
-    past.when(&signs_in("04T09:00")).then_told(&["02: freeze", "03: grace", "04: 2 of 2"]);
-    past.when(&signs_in("05T09:00")).then_told(&[
+    past.when(&signs_in("04T09:00")).then_recorded(&["02: freeze", "03: grace", "04: 2 of 2"]);
+    past.when(&signs_in("05T09:00")).then_recorded(&[
         "02: freeze",
         "03: grace",
         "broken: 1 to 01",
@@ -96,8 +96,8 @@ fn rule_12_a_pause_protects_every_period_that_it_touches() {
     let pause = json!([{ "from": "2026-03-02T23:00:00Z", "until": "2026-03-03T01:00:00Z" }]);
     let catalogue = streak(&[7], json!({ "pauses": pause }));
     let past = given(&catalogue, &[]).after(&on_days([1]));
-    past.when(&signs_in("04T09:00")).then_told(&["02: pause", "04: 2 of 2"]);
-    past.when(&signs_in("05T09:00")).then_told(&["02: pause", "broken: 1 to 01", "05: 1 of 1"]);
+    past.when(&signs_in("04T09:00")).then_recorded(&["02: pause", "04: 2 of 2"]);
+    past.when(&signs_in("05T09:00")).then_recorded(&["02: pause", "broken: 1 to 01", "05: 1 of 1"]);
 }
 
 #[test]
@@ -106,12 +106,12 @@ fn rule_12_a_step_within_a_pause_counts() {
     let catalogue = streak(&[7], json!({ "pauses": pause }));
     let past = given(&catalogue, &[]).after(&on_days([1, 4]));
     assert_eq!(shown(&past, "06T12:00"), (2, 2, 0, true));
-    past.when(&signs_in("06T09:00")).then_told(&["05: pause", "06: 3 of 3"]);
+    past.when(&signs_in("06T09:00")).then_recorded(&["05: pause", "06: 3 of 3"]);
 }
 
 /// Years of pauses must not cost a step of the walk for each day.
 #[test]
-fn rule_23_a_user_who_returns_after_decades_is_judged_at_once() {
+fn rule_23_a_user_who_returns_after_decades_is_decided_at_once() {
     let pauses = json!([
         { "from": "2026-03-02T00:00:00Z", "until": "2500-01-01T00:00:00Z" },
         { "from": "2500-01-05T00:00:00Z", "until": "9000-01-01T12:00:00Z" },

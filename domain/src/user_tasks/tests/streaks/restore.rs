@@ -23,7 +23,7 @@ fn rule_24_a_restored_day_goes_on_with_the_streak_and_tells_who_and_why() {
     let catalogue = streak(&[1, 2, 3], json!({}));
     let past = given(&catalogue, &[]).after(&on_days([1]));
     assert_eq!(shown(&past, "03T12:00"), (0, 1, 0, false));
-    past.when(&restores(2, "03T12:00")).then_told(&[
+    past.when(&restores(2, "03T12:00")).then_recorded(&[
         "broken: 1 to 01",
         "02: made up",
         "02: 2 of 2",
@@ -42,7 +42,11 @@ fn rule_24_a_restored_day_goes_on_with_the_streak_and_tells_who_and_why() {
     assert_eq!(events[1], made_up);
     let past = past.after(&[restores(2, "03T12:00")]);
     assert_eq!(shown(&past, "03T13:00"), (2, 2, 0, true));
-    past.when(&signs_in("03T14:00")).then_told(&["03: 3 of 3", "03: reaches 3", "03: completes"]);
+    past.when(&signs_in("03T14:00")).then_recorded(&[
+        "03: 3 of 3",
+        "03: reaches 3",
+        "03: completes",
+    ]);
 }
 
 /// A run begun since then is joined if the task remembers its steps for make-ups; the look-back
@@ -53,11 +57,15 @@ fn rule_12_a_restored_day_joins_runs_beyond_the_look_back_and_grants_no_step_aga
     let catalogue = streak(&[1, 2, 3, 4, 5], rules);
     let past = given(&catalogue, &[]).after(&on_days([1, 2, 4]));
     let too_far = ["data.period: 2026-03-03 lies more than 1 periods back"];
-    past.when(&makes_up(3, "05T12:00")).then_told(&too_far);
+    past.when(&makes_up(3, "05T12:00")).then_recorded(&too_far);
     let joined = ["03: made up", "03: 4 of 4", "03: reaches 3", "04: reaches 4"];
-    past.when(&restores(3, "05T12:00")).then_told(&joined);
+    past.when(&restores(3, "05T12:00")).then_recorded(&joined);
     let past = past.after(&[restores(3, "05T12:00")]);
-    past.when(&signs_in("05T13:00")).then_told(&["05: 5 of 5", "05: reaches 5", "05: completes"]);
+    past.when(&signs_in("05T13:00")).then_recorded(&[
+        "05: 5 of 5",
+        "05: reaches 5",
+        "05: completes",
+    ]);
     let filled = "task sign-in can't be corrected: period 2026-03-03 was not missed";
     assert_eq!(refused(&past, &restores(3, "05T14:00")), filled);
 }
