@@ -10,6 +10,7 @@ use plaudit_event_store::{
     Batch, CommandQueue, ExecuteError, Item, Origin, Outcome, SourcePosition,
 };
 use serde_json::json;
+use sqlx::Connection as _;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 
