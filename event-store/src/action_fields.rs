@@ -14,7 +14,7 @@ use plaudit_domain::action::{Action, RecentFields};
 use sqlx::PgPool;
 
 use crate::batch::{Item, Work};
-use crate::upkeep;
+use crate::purge;
 
 /// Sampling: the first actions of a type within a minute are all inspected, after that one in 64.
 /// At 10,000 actions a second this costs less than a thousandth of a core.
@@ -140,7 +140,7 @@ pub async fn recent(pool: &PgPool, types: &[String]) -> sqlx::Result<RecentField
 pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
     let purge = sqlx::query(include_str!("action_fields/purge.sql"))
         .bind(RecentFields::DAYS)
-        .bind(upkeep::DELETED_MAX);
+        .bind(purge::DELETED_MAX);
     purge.execute(pool).await.map(drop)
 }
 

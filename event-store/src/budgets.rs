@@ -13,8 +13,8 @@ use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed};
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
+use crate::purge;
 use crate::states::undecodable;
-use crate::upkeep;
 
 /// The first key of the advisory locks: 'PLAB' in ASCII. The lanes use 'PLAU'.
 const LOCK_CLASS: i32 = 0x504C_4142;
@@ -106,5 +106,5 @@ pub(crate) async fn take(
 /// Deletes totals replaced by a later one. The last total of each window is kept for ever, because
 /// an action of an earlier day may still arrive.
 pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
-    upkeep::delete_in_steps(pool, include_str!("budgets/purge.sql")).await
+    purge::delete_in_steps(pool, include_str!("budgets/purge.sql")).await
 }

@@ -24,6 +24,7 @@ mod metadata;
 pub mod operations;
 pub mod parked;
 pub mod pool;
+mod purge;
 mod queue;
 pub mod raw_log;
 pub mod reader;

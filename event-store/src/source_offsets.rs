@@ -7,7 +7,7 @@ use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
 
 use crate::batch::SourcePosition;
-use crate::upkeep;
+use crate::purge;
 
 /// The next offset of each lane and source partition: everything below it is applied.
 pub type LaneOffsets = HashMap<(Lane, SourceKey), i64>;
@@ -85,5 +85,5 @@ pub async fn advance(
 /// Deletes offsets that a higher one has replaced. Does not conflict with batches, which only
 /// insert.
 pub async fn purge(pool: &sqlx::PgPool) -> sqlx::Result<()> {
-    upkeep::delete_in_steps(pool, include_str!("source_offsets/purge.sql")).await
+    purge::delete_in_steps(pool, include_str!("source_offsets/purge.sql")).await
 }
