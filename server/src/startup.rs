@@ -169,8 +169,9 @@ async fn checked(pool: PgPool) -> Result<(PgPool, LaneCount), Failure> {
 /// The database did not answer a command within this time.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the database did not answer within {} s; is the network to the host of `database.url` in order? What was asked \
-     for may have been done, so look before you repeat it",
+    "the database did not answer within {} s; is the network to the host of `database.url` in order, and does no \
+     session hold a lane for long (`/readyz` names such lanes)? What was asked for may have been done, so look before \
+     you repeat it",
     .0.as_secs_f32()
 )]
 pub struct NoAnswer(Duration);

@@ -38,7 +38,7 @@ pub(super) async fn until_silent(run: &Run) {
 enum Sessions {
     /// At least one of them executes a statement.
     AtWork,
-    /// All are idle; the last statement ended at this time.
+    /// All are idle or wait for their client; the state of one of them changed last at this time.
     IdleSince(DateTime<Utc>),
     /// There are no sessions, or the database does not show them: `track_activities` is off.
     Unknown,
@@ -46,7 +46,9 @@ enum Sessions {
 
 async fn look(run: &Run) -> Sessions {
     let asked = sqlx::query_as::<_, (Option<bool>, Option<DateTime<Utc>>)>(
-        "select bool_or(state not like 'idle%'), max(state_change)
+        // A session that waits for its client does not work: in the middle of a `COPY`, PostgreSQL
+        // shows it as active for as long as the rest of the rows does not come.
+        "select bool_or(state not like 'idle%' and wait_event_type is distinct from 'Client'), max(state_change)
          from pg_stat_activity where datname = current_database() and application_name = $1",
     )
     .bind(&run.session_name)
