@@ -93,12 +93,17 @@ impl ExecuteError {
     }
 }
 
-fn busy_text(Contention { held, gate_closed }: &Contention) -> String {
-    match (held.len(), gate_closed) {
-        (_, true) => "all lanes are being locked, as by the swap of a rebuild".to_owned(),
-        (0, false) => "a lane was held by another writer until a moment ago".to_owned(),
-        (1, false) => format!("lane {} is held by another writer", listed(held)),
-        (_, false) => format!("lanes {} are held by another writer", listed(held)),
+fn busy_text(contention: &Contention) -> String {
+    let held = match contention {
+        Contention::GateClosed => {
+            return "all lanes are being locked, as by the swap of a rebuild".to_owned();
+        }
+        Contention::Held(held) => held,
+    };
+    match held.len() {
+        0 => "a lane was held by another writer until a moment ago".to_owned(),
+        1 => format!("lane {} is held by another writer", listed(held)),
+        _ => format!("lanes {} are held by another writer", listed(held)),
     }
 }
 

@@ -71,21 +71,26 @@ pub enum LockOutcome {
     Busy(Contention),
 }
 
-/// What kept lanes from being locked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Contention {
-    /// The lanes that another session holds. Empty if a lane became free just after the wait for it
-    /// had ended, or if only the gate is closed.
-    pub held: BTreeSet<Lane>,
-    /// True if another session is locking all lanes, as the swap of a rebuild does. Until it ends,
-    /// no lane can be locked.
-    pub gate_closed: bool,
+/// The reason why lanes could not be locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contention {
+    /// Other sessions hold these lanes. Empty if a lane became free just after the wait for it had
+    /// ended.
+    Held(BTreeSet<Lane>),
+    /// Another session is locking all lanes, as the swap of a rebuild does. Until it ends, no lane
+    /// can be locked, and none counts as held.
+    GateClosed,
 }
 
 impl Contention {
     /// True if work of this lane has to wait.
     pub fn delays(&self, lane: Lane) -> bool {
-        self.gate_closed || self.held.contains(&lane)
+        self.holds(lane) || *self == Self::GateClosed
+    }
+
+    /// True if another session holds this lane.
+    pub fn holds(&self, lane: Lane) -> bool {
+        matches!(self, Self::Held(held) if held.contains(&lane))
     }
 }
 
@@ -142,9 +147,9 @@ fn outcome_of(rows: &[PgRow], count: usize) -> sqlx::Result<LockOutcome> {
     };
     let Some((gate, rows)) = rows.split_first() else { return Err(sqlx::Error::RowNotFound) };
     let (locks, read) = rows.split_at(count);
-    let contention = contention_of(gate, locks)?;
-    if contention != Contention::default() {
-        return Ok(LockOutcome::Busy(contention));
+    match contention_of(gate, locks)? {
+        Contention::Held(held) if held.is_empty() => {}
+        contention => return Ok(LockOutcome::Busy(contention)),
     }
     let mut heads = BTreeMap::new();
     for row in read {
@@ -165,13 +170,16 @@ fn outcome_of(rows: &[PgRow], count: usize) -> sqlx::Result<LockOutcome> {
 }
 
 fn contention_of(gate: &PgRow, locks: &[PgRow]) -> sqlx::Result<Contention> {
+    if !gate.try_get::<bool, _>("held")? {
+        return Ok(Contention::GateClosed);
+    }
     let mut held = BTreeSet::new();
     for lock in locks {
         if !lock.try_get::<bool, _>("held")? {
             held.insert(Lane(lock.try_get("lane")?));
         }
     }
-    Ok(Contention { held, gate_closed: !gate.try_get::<bool, _>("held")? })
+    Ok(Contention::Held(held))
 }
 
 fn array_of(lanes: &BTreeSet<Lane>) -> String {

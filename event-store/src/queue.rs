@@ -248,8 +248,7 @@ impl Shared {
                     let rest = left.extract_if(.., |entry| !contention.delays(entry.item.lane));
                     taken.extend(rest.collect());
                     self.put_back(left, |lane, work, now| {
-                        // While another session locks all lanes, these are held for its sake.
-                        if !contention.gate_closed && contention.held.contains(&lane) {
+                        if contention.holds(lane) {
                             work.note_held(now);
                         }
                         work.rest_busy(now);

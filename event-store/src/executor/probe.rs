@@ -10,14 +10,15 @@ use uuid::Uuid;
 use super::Executor;
 use crate::catalogue_store::InForce;
 use crate::error::ExecuteError;
-use crate::lanes::{self, LaneWait, LockOutcome};
+use crate::lanes::{self, Contention, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
 
 /// Time limit for a probe.
 const PROBE_MAX: Duration = Duration::from_secs(3);
 
 impl Executor {
-    /// Tries to lock lanes, and returns those that another session holds.
+    /// Tries to lock lanes, and returns those that another session holds: all of them while it locks
+    /// all lanes.
     pub(crate) async fn held_lanes(
         &self,
         lanes: &BTreeSet<Lane>,
@@ -30,7 +31,8 @@ impl Executor {
             connection.give_back();
             Ok(match outcome {
                 LockOutcome::Locked(_) => BTreeSet::new(),
-                LockOutcome::Busy(contention) => contention.held,
+                LockOutcome::Busy(Contention::Held(held)) => held,
+                LockOutcome::Busy(Contention::GateClosed) => lanes.clone(),
             })
         })
         .await

@@ -126,7 +126,7 @@ async fn a_held_lane_is_named_to_who_needs_it() {
     let users = (0..20).map(|n| format!("user-{n}")).chain(["ann".to_owned()]);
     let items = users.map(|user| store.item(sign_in(&user, "1"), request())).collect();
     let batch = Batch { items, checkpoints: vec![] };
-    let expected = Contention { held: [lane].into(), gate_closed: false };
+    let expected = Contention::Held([lane].into());
     let error = store.executor.execute(&batch).await.unwrap_err();
     assert!(matches!(&error, ExecuteError::LanesBusy(found) if *found == expected), "{error:?}");
     assert_eq!(error.to_string(), format!("lane {lane} is held by another writer"));
@@ -156,7 +156,7 @@ async fn the_lanes_that_a_swap_locks_do_not_count_as_held() {
         store.executor.execute_if_free(&batch).await.1,
     ] {
         let Err(ExecuteError::LanesBusy(found)) = &ended else { panic!("{ended:?}") };
-        assert!(found.gate_closed);
+        assert_eq!(*found, Contention::GateClosed);
         let text = ended.unwrap_err().to_string();
         assert_eq!(text, "all lanes are being locked, as by the swap of a rebuild");
     }
