@@ -9,7 +9,7 @@ use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::user_tasks::{
-    Adjustment, Change, Command, Correction, Rejection, Reward, Seed,
+    Adjustment, Change, ClaimRejection, Command, Correction, Rejection, Reward, Seed,
 };
 use plaudit_event_store::{Applied, HandChange, HandReceipt, Origin, Outcome, RequestKey, Work};
 use serde::Serialize;
@@ -96,6 +96,7 @@ pub fn refused(rejection: &Rejection) -> Problem {
     let detail = rejection.to_string();
     let cause = match rejection {
         Rejection::UnknownTask { task } => return unknown_task(task),
+        Rejection::Claim(ClaimRejection::UnknownMilestone { .. }) => &causes::UNKNOWN_MILESTONE,
         Rejection::UnknownPeriod { .. } => &causes::UNKNOWN_PERIOD,
         Rejection::UnknownGrant { .. } => &causes::UNKNOWN_GRANT,
         Rejection::NoStreak { .. } => &causes::NO_STREAK,
