@@ -75,5 +75,8 @@ async fn an_amnesty_is_for_operators_and_has_a_reason() {
         refused.is_problem(400, "bad-input");
         assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{}", refused.text);
     }
+    let refused = api.post(&operator(), AMNESTIES, &json!([]), &[]).await;
+    refused.is_problem(400, "bad-input");
+    assert_eq!(refused.body["errors"][0]["pointer"], "", "{}", refused.text);
     assert_eq!(api.get(&operator(), AMNESTIES).await.body["amnesties"], json!([]));
 }

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 /// Time limit for waits that take a second or two on an idle machine.
 const WAIT_MAX: Duration = Duration::from_secs(180);
 
-/// Maximum time for which a writer may be held up: an attempt's three seconds, and as much again on
-/// a busy machine.
-const HELD_UP_MAX: Duration = Duration::from_secs(6);
+/// Maximum time for which a writer may be held up: an attempt's three seconds, and some more on a
+/// busy machine.
+const HELD_UP_MAX: Duration = Duration::from_secs(4);
 
 async fn fill(world: &World, users: &[UserId], seed: u64) {
     for batch in days_of_work(world, users, 1500, &mut Dice(seed)).chunks(100) {
@@ -146,7 +146,7 @@ const SLOW_SWAP: &str = "
             select from pg_locks where locktype = 'advisory' and classid::bigint = 1347174741
               and objid::bigint = 4294967295 and mode = 'ExclusiveLock' and granted and pid = pg_backend_pid()
         ) then
-            perform nextval('slow_changes'), pg_sleep(0.5);
+            perform nextval('slow_changes'), pg_sleep(0.8);
         end if;
         return null;
     end $$;
