@@ -29,6 +29,11 @@ const KEPT_EVENTS_MAX: i64 = 1_000;
 /// each later one only itself.
 pub(crate) type LaneFolds = HashMap<String, FoldedUser>;
 
+/// Maximum number of folded users of one lane.
+fn folds_max(run: &Run) -> usize {
+    FOLDS_MAX / run.lane_count.max(1)
+}
+
 /// The caches of some lanes, while one worker has them. They are given back on drop, also if the
 /// worker failed: a user may then be ahead of the new version, and events are never applied twice.
 pub(super) struct Folds<'r> {
@@ -72,7 +77,8 @@ impl<'r> Folds<'r> {
     }
 
     /// Adds users of a lane. If there are too many, only those with new events stay.
-    fn add(&mut self, lane: Lane, users: Vec<FoldedUser>, max: usize, changes: &Changes) {
+    fn add(&mut self, lane: Lane, users: Vec<FoldedUser>, changes: &Changes) {
+        let max = folds_max(self.run);
         let folds = self.lanes.entry(lane).or_default();
         if folds.len() + users.len() > max {
             folds.retain(|user, _| changes.contains_key(&(lane, user.clone())));
@@ -85,7 +91,7 @@ impl<'r> Folds<'r> {
 /// installation catching up then folds nobody's whole history.
 pub(super) fn keep_loaded(run: &Run, lane: Lane, users: Vec<FoldedUser>) {
     let mut folds = run.take_folds(lane);
-    let room = (FOLDS_MAX / run.lane_count.max(1)).saturating_sub(folds.len());
+    let room = folds_max(run).saturating_sub(folds.len());
     let small = users.into_iter().filter(|user| user.events <= KEPT_EVENTS_MAX);
     folds.extend(small.take(room).map(|user| (user.user.to_string(), user)));
     run.keep_folds(lane, folds);
@@ -180,10 +186,9 @@ async fn refold(
             unknown.push((*lane, user));
         }
     }
-    let max = FOLDS_MAX / run.lane_count.max(1);
     for (lane, folded) in fold::users(&unknown, run.view.parts(), connection).await? {
         skipped::note(run, lane, &folded.unreadable, connection).await?;
-        folds.add(lane, folded.users, max, changes);
+        folds.add(lane, folded.users, changes);
     }
     let lanes: Vec<i16> = changes.keys().map(|(lane, _)| lane.0).collect();
     let users: Vec<&str> = changes.keys().map(|(_, user)| user.as_str()).collect();
