@@ -155,7 +155,7 @@ impl Delivery {
     }
 }
 
-/// What follows a panic of a task.
+/// Reaction to a panic of a task.
 #[derive(Clone, Copy)]
 struct Restart {
     /// Pause between the panic and the restart.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bounded::{CALL_MAX, within};
 
-/// Interval between reads while somebody waits for a position.
+/// Interval between reads while a reader waits for a position.
 const READER_PACE: Duration = Duration::from_millis(5);
 
 /// Pause after a failed read.
@@ -134,7 +134,7 @@ impl HeadWatch {
     /// Reads while anybody waits, at the shortest of the requested intervals.
     async fn read_on(&self) {
         let mut read_at: Option<Instant> = None;
-        // Kept while somebody waits: taking one from the pool costs more than the read.
+        // Kept while a reader waits: taking one from the pool costs more than the read.
         let mut connection: Option<Borrowed> = None;
         loop {
             let pace = self.paces().first_key_value().map(|(pace, _)| *pace);

@@ -47,8 +47,8 @@ pub struct RebuildOptions {
     pub start: Start,
     /// Number of events that are folded between two checkpoints.
     pub chunk_events: u32,
-    /// The rebuild fails if the database has worked on none of its steps for this long: an answer
-    /// was lost.
+    /// Time limit for a database that executes no step of the rebuild. Beyond it the rebuild fails,
+    /// since a reply was lost.
     pub silence_max: Duration,
 }
 

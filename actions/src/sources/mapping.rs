@@ -43,7 +43,7 @@ pub struct Mapping {
 struct Evaluated {
     /// The users; `Err` for a value that is not a user.
     users: Vec<Result<UserId, String>>,
-    /// The fields that all users share. Not evaluated if there is no valid user.
+    /// The fields that all users share. They are evaluated only if there is a valid user.
     fields: Result<Fields, String>,
 }
 

@@ -97,10 +97,10 @@ shapes! {
         /// The past actions that a new task would count; absent if it counts none.
         #[schema(required = false, nullable = false)]
         backfill: Option<PlannedBackfill>,
-        /// Valid but suspicious parts of the definition.
+        /// Valid but questionable parts of the definition.
         warnings: Vec<PlannedWarning>,
     }
-    /// A valid but suspicious part of a task.
+    /// A valid but questionable part of a task.
     PlannedWarning {
         /// The path of the field in the file, such as `rewards[0].amount`; empty for the task as a
         /// whole.
@@ -155,8 +155,8 @@ shapes! {
         adopt_at_target: u64,
         /// The period has ended; the next one begins under the new version.
         begin_anew: u64,
-        /// Users of `adopt_version` and `begin_anew` who are outside the new audience. Counted only
-        /// if the audience changes; absent if there are none.
+        /// Users outside the new audience, among those whose period adopts the new version or begins
+        /// under it. Counted only if the audience changes; absent if there are none.
         #[schema(required = false, nullable = false)]
         outside_audience: Option<u64>,
     }
@@ -306,7 +306,7 @@ shapes! {
         version: u32,
         /// True if the version is new; false if the definition was already in force.
         changed: bool,
-        /// Valid but suspicious parts of the definition; absent if there are none.
+        /// Valid but questionable parts of the definition; absent if there are none.
         #[schema(required = false, nullable = false)]
         warnings: Option<Vec<PlannedWarning>>,
     }

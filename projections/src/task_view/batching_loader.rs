@@ -29,7 +29,7 @@ struct Shared {
     turns: Semaphore,
     /// In order of arrival.
     waiting: Mutex<Vec<Waiting>>,
-    /// Connections that pass from one turn to the next while somebody waits: the pool would test a
+    /// Connections that pass from one turn to the next while a reader waits: the pool would test a
     /// returned connection, which is another round trip. If nobody waits, all are in the pool.
     connections: Mutex<Vec<PoolConnection<Postgres>>>,
 }
