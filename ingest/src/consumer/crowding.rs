@@ -67,6 +67,11 @@ impl Crowding {
 }
 
 impl Polling {
+    pub(super) fn note_feeders(&mut self, feeders: Vec<(Lane, SourcePartition)>) {
+        self.crowding.note_feeders(feeders);
+        self.load_changed = true;
+    }
+
     /// Pauses the partitions that feed a crowded lane, and resumes those that no longer do.
     pub(super) fn hold_back(&mut self, client: &GroupConsumer) {
         if !std::mem::take(&mut self.load_changed) {

@@ -26,7 +26,7 @@ pub struct BatchId(u64);
 pub struct LaneShare {
     pub lane: Lane,
     pub items: usize,
-    /// The size of its records, as polled.
+    /// The memory of its items.
     pub bytes: usize,
 }
 
@@ -141,13 +141,26 @@ impl Tracker {
         id
     }
 
-    /// Notes that a mapper has turned its records of a batch into these shares.
-    pub fn mapped(&mut self, id: BatchId, records: usize, bytes: usize, shares: &[LaneShare]) {
+    /// Notes that a mapper has turned some of its records of a batch into these shares, and goes on
+    /// with the others.
+    pub fn partly_mapped(
+        &mut self,
+        id: BatchId,
+        records: usize,
+        bytes: usize,
+        shares: &[LaneShare],
+    ) {
         self.unmapped.subtract(records, bytes);
         for share in shares {
             self.lanes.entry(share.lane).or_default().add(share.items, share.bytes);
         }
-        self.change_open(id, |open| (open + shares.len()).saturating_sub(1));
+        self.change_open(id, |open| open + shares.len());
+    }
+
+    /// Notes that a mapper has turned the last of its records of a batch into these shares.
+    pub fn mapped(&mut self, id: BatchId, records: usize, bytes: usize, shares: &[LaneShare]) {
+        self.partly_mapped(id, records, bytes, shares);
+        self.change_open(id, |open| open.saturating_sub(1));
     }
 
     /// Notes that a share of a batch is committed.
@@ -246,6 +259,20 @@ mod tests {
         // Records without meaning make no share.
         tracker.mapped(batch, 2, 200, &[]);
         assert_eq!(tracker.committable_offsets(), offsets(&[(0, 5)]));
+    }
+
+    #[test]
+    fn a_batch_that_is_mapped_in_parts_waits_for_the_last() {
+        let mut tracker = Tracker::default();
+        let batch = tracker.begin(1, 3, 300, offsets(&[(0, 5)]));
+        tracker.partly_mapped(batch, 1, 100, &[share(0, 1)]);
+        assert_eq!(tracker.load(), Load { items: 3, bytes: 300 });
+        tracker.applied(batch, &share(0, 1));
+        assert_eq!(tracker.committable_offsets(), offsets(&[]));
+        tracker.mapped(batch, 2, 200, &[share(0, 2)]);
+        tracker.applied(batch, &share(0, 2));
+        assert_eq!(tracker.committable_offsets(), offsets(&[(0, 5)]));
+        assert_eq!(tracker.load(), Load::default());
     }
 
     #[test]
