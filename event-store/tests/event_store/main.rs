@@ -22,6 +22,7 @@ mod lapses;
 mod panics;
 mod parked;
 mod plans;
+mod pools;
 mod publications;
 mod random_rewards;
 mod reach;
