@@ -237,7 +237,7 @@ fn heads_sql(array: &str) -> String {
 /// Error code: waiting for a lock took longer than `lock_timeout`.
 ///
 /// Source: PostgreSQL, appendix A "Error Codes".
-const LOCK_NOT_AVAILABLE: &str = "55P03";
+pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// Reads the head of one lane.
 pub async fn head(lane: Lane, connection: &mut PgConnection) -> sqlx::Result<Position> {

@@ -17,6 +17,11 @@ const NAMED_AFTER: Duration = Duration::from_secs(2);
 /// Time after which waiting work, with no commit meanwhile, makes the process unready.
 const STALLED_AFTER: Duration = Duration::from_secs(8);
 
+/// Time without a commit after which an idle process probes whether the database accepts writes. The
+/// probe's row is rolled back: 300 bytes of write-ahead log, which nothing waits for. Followers
+/// write more to renew their leases.
+const PROBED_AFTER: Duration = Duration::from_secs(4);
+
 /// Interval for counting held lanes, and for probing those that no work tries.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -123,14 +128,15 @@ impl Lanes {
 
 /// Counts held lanes and probes those that no work tries, for as long as the queue exists.
 pub(super) async fn watch(queue: Weak<Shared>) {
+    let mut written_at = Instant::now();
     loop {
         tokio::time::sleep(EVERY).await;
         let Some(shared) = queue.upgrade() else { return };
         if shared.lanes().closed {
             return;
         }
+        shared.probe_writes(&mut written_at).await;
         shared.probe().await;
-        shared.probe_writes().await;
         shared.count();
     }
 }
@@ -158,17 +164,25 @@ impl Shared {
         }
     }
 
-    /// Probes whether the database accepts writes again, if there is no work that would show it.
-    /// Without this, an unready process that gets no requests would never become ready again.
-    async fn probe_writes(&self) {
+    /// Probes whether the database accepts writes, if there is no work that would show it. Without
+    /// this, an unready process that gets no requests would never become ready again, and an idle
+    /// process would stay ready on a database that became read-only.
+    ///
+    /// `written_at` is the time of the last successful probe.
+    async fn probe_writes(&self, written_at: &mut Instant) {
         let began = Instant::now();
-        if self.failing().is_none() || !self.lanes().is_idle_but_for_held() {
+        *written_at = self.executor.committed_at().map_or(*written_at, |at| at.max(*written_at));
+        let is_due = self.failing().is_some() || began.duration_since(*written_at) >= PROBED_AFTER;
+        if !is_due || !self.lanes().is_idle_but_for_held() {
             return;
         }
         let tried = self.executor.try_to_write().await;
         let mut failing = self.failing();
         match tried {
-            Ok(()) => _ = failing.take_if(|failing| failing.last_at <= began),
+            Ok(()) => {
+                *written_at = began;
+                failing.take_if(|failing| failing.last_at <= began);
+            }
             Err(error) => Failing::note(&mut failing, &error, Instant::now()),
         }
     }
