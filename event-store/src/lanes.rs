@@ -128,6 +128,16 @@ pub async fn lock_all(lanes: &BTreeSet<Lane>, connection: &mut PgConnection) -> 
     Ok(())
 }
 
+/// The lanes that are locked, each with the transaction that holds it. Takes no lock, so it delays
+/// nobody.
+pub async fn holders(connection: &mut PgConnection) -> sqlx::Result<BTreeSet<(Lane, String)>> {
+    let rows: Vec<(i16, String)> = sqlx::query_as(include_str!("lanes/holders.sql"))
+        .bind(i64::from(LOCK_CLASS))
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|(lane, holder)| (Lane(lane), holder)).collect())
+}
+
 /// Finds out what kept lanes from being locked in time, without a further wait. Lanes that are free
 /// by now are locked until the rollback, which follows at once.
 async fn contention(
