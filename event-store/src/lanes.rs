@@ -80,12 +80,18 @@ pub enum Contention {
     /// Another session is locking all lanes, as the swap of a rebuild does. Until it ends, no lane
     /// can be locked, and none counts as held.
     GateClosed,
+    /// Another session holds a budget. Holds the lanes with work that draws on it. The lanes
+    /// themselves are free.
+    BudgetHeld(BTreeSet<Lane>),
 }
 
 impl Contention {
     /// True if work of this lane has to wait.
     pub fn delays(&self, lane: Lane) -> bool {
-        self.holds(lane) || *self == Self::GateClosed
+        match self {
+            Self::Held(lanes) | Self::BudgetHeld(lanes) => lanes.contains(&lane),
+            Self::GateClosed => true,
+        }
     }
 
     /// True if another session holds this lane.

@@ -64,6 +64,14 @@ impl CommandQueue {
         self.handle.shared.lanes().busy(Instant::now())
     }
 
+    /// The time for which another session has held a budget, if it is long. Only users whose rewards
+    /// draw on it, and those of their lanes, wait.
+    pub fn budget_held(&self) -> Option<Duration> {
+        let (lanes, now) = (self.handle.shared.lanes(), Instant::now());
+        let since = lanes.work.iter().filter_map(LaneWork::budget_held_since).min()?;
+        Some(now.saturating_duration_since(since)).filter(|held| *held >= NAMED_AFTER)
+    }
+
     /// The reason why work makes no progress, or `None`. A single lane held by another writer is
     /// not a reason.
     pub fn stalled(&self) -> Option<String> {
@@ -102,9 +110,9 @@ impl Lanes {
         busy
     }
 
-    /// True if nothing waits or is being applied, except in lanes that another session holds.
+    /// True if nothing waits or is being applied, except what waits for locks of other sessions.
     fn is_idle_but_for_held(&self) -> bool {
-        self.work.iter().all(|work| work.waiting_since().is_none() || work.held_since().is_some())
+        self.work.iter().all(|work| work.waiting_since().is_none() || is_delayed(work))
     }
 
     fn stall(&self, committed_at: Option<Instant>, now: Instant) -> Option<Stall> {
@@ -112,8 +120,7 @@ impl Lanes {
         let lasted = |since: Instant| {
             Some(now.saturating_duration_since(since)).filter(|lasted| *lasted >= STALLED_AFTER)
         };
-        let is_held = |work: &&LaneWork| work.held_since().is_some();
-        let free = self.work.iter().filter(|work| !is_held(work));
+        let free = self.work.iter().filter(|work| !is_delayed(work));
         let waiting = free.filter_map(LaneWork::waiting_since).filter(uneventful).min();
         if let Some(waited) = waiting.and_then(lasted) {
             return Some(Stall::Waiting(waited));
@@ -124,6 +131,11 @@ impl Lanes {
         let waited = held.iter().max().copied()?;
         (held.len() > 1).then_some(Stall::Held { lanes: held.len(), waited })
     }
+}
+
+/// True if the lane's work waits for a lock of another session, on the lane or on a budget.
+fn is_delayed(work: &LaneWork) -> bool {
+    work.held_since().is_some() || work.budget_held_since().is_some()
 }
 
 /// Counts held lanes and probes those that no work tries, for as long as the queue exists.
@@ -197,7 +209,11 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lane_work::{Entry, Ticket};
+    use super::super::submission;
     use super::*;
+    use crate::batch::{Item, Origin, Work};
+    use crate::lanes::Contention;
 
     fn lanes(count: usize) -> Lanes {
         let work = (0..count).map(|_| LaneWork::default()).collect();
@@ -220,5 +236,26 @@ mod tests {
         assert_eq!(lanes.busy(at(10))[0].lane, Lane(0));
         lanes.work[2].note_free();
         assert_eq!(lanes.stall(None, at(10)), None);
+    }
+
+    #[tokio::test]
+    async fn work_that_waits_for_a_budget_is_no_stall() {
+        let began = Instant::now();
+        let mut lanes = lanes(4);
+        let (mut slots, _submission) = submission::begin(1, ());
+        let item = Item {
+            lane: Lane(1),
+            work: Work::SettleBackfills,
+            origin: Origin::Request(uuid::Uuid::from_u128(1)),
+        };
+        let ticket = Ticket { slot: slots.remove(0), weight: 1, submitted_at: began };
+        lanes.work[1].put_back(Entry { item, ticket });
+        let late = began + Duration::from_secs(20);
+        assert!(lanes.stall(None, late).is_some());
+        lanes.work[1].rest_busy(&Contention::BudgetHeld([Lane(1)].into()), Lane(1), began);
+        assert_eq!(lanes.stall(None, late), None);
+        assert!(lanes.is_idle_but_for_held() && lanes.busy(late).is_empty());
+        lanes.work[1].note_free();
+        assert!(lanes.stall(None, late).is_some());
     }
 }
