@@ -27,6 +27,7 @@ mod publications;
 mod random_rewards;
 mod reach;
 mod recent_users;
+mod restored_catalogue;
 mod source_files;
 mod stock_cqrs;
 mod stock_refusals;
