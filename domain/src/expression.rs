@@ -42,7 +42,7 @@ pub use filter::{Filter, InvalidFilter, Variables};
 pub use output::Output;
 pub use parse::SOURCE_BYTES_MAX;
 pub use pattern_total::{PATTERN_RANGES_MAX, PatternTotal, TooManyRanges};
-pub(crate) use value::EXACT_DOUBLE_MAX;
+pub use value::EXACT_DOUBLE_MAX;
 pub use value::{Object, Variable};
 
 /// A compiled expression over named variables.

@@ -17,8 +17,8 @@ pub enum ExecuteError {
     /// The database did not answer, or the batch lost to a concurrent writer on every attempt.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
-    /// Lanes are held by another session: another writer, or an open transaction of stock
-    /// postgres-es.
+    /// Lanes, or a budget, are held by another session: another writer, or an open transaction of
+    /// stock postgres-es.
     #[error("{}", busy_text(.0))]
     LanesBusy(Contention),
     /// Other batches used up a budget first. Holds the windows that this batch takes from.
@@ -97,6 +97,9 @@ fn busy_text(contention: &Contention) -> String {
     let held = match contention {
         Contention::GateClosed => {
             return "all lanes are being locked, as by the swap of a rebuild".to_owned();
+        }
+        Contention::BudgetHeld(_) => {
+            return "a budget of rewards is held by another writer".to_owned();
         }
         Contention::Held(held) => held,
     };

@@ -11,12 +11,14 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
+use crate::mapped_room::record_bytes;
 use crate::message::as_record;
 use crate::options::IngestOptions;
 use crate::topic_monitor::broker::Quiet;
 use crate::topic_monitor::recreated;
 
-/// Size limits of a chunk: a number of records, and about so many bytes.
+/// Size limits of a chunk: a number of records, and about so many bytes of memory, each record
+/// charged by what it takes once it is parsed.
 pub const RECORDS_MAX: usize = 1_000;
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -100,7 +102,7 @@ impl Reader {
                 Some(Ok(message)) => {
                     let taken = take(&message, &mut self.partitions, &self.topics, &self.consumer);
                     let Some((at, record)) = taken.map_err(|e| said(&e))? else { continue };
-                    bytes += message.payload_len();
+                    bytes += record_bytes(message.payload_len(), message.payload());
                     records.push((at, record));
                 }
                 Some(Err(error)) if is_out_of_range(&error) => self.begin()?,
