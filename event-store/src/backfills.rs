@@ -111,6 +111,9 @@ pub struct BackfillStatus {
     pub unmoved: i64,
     /// The number of past actions that could not be decided; the log names their users.
     pub failed: i64,
+    /// The number of past actions that were taken back and do not count.
+    #[serde(default)]
+    pub reversed: i64,
     /// The problem that blocks the backfill; `None` if it makes progress.
     pub problem: Option<String>,
     /// The time of the last progress.
@@ -262,6 +265,7 @@ fn status(row: &PgRow) -> sqlx::Result<BackfillStatus> {
         moved: row.try_get("moved")?,
         unmoved: row.try_get("unmoved")?,
         failed: row.try_get("failed")?,
+        reversed: row.try_get("reversed")?,
         problem: row.try_get("problem")?,
         progressed_at: at("progressed_at")?,
         release_requested_at: maybe_at("release_at")?,

@@ -54,6 +54,8 @@ pub struct Counts {
     pub unmoved: i64,
     /// Actions that could not be decided.
     pub failed: i64,
+    /// Actions that were taken back.
+    pub reversed: i64,
 }
 
 /// Takes a backfill that has work and no worker; the one that has waited longest first.
@@ -157,6 +159,7 @@ impl Lease {
             .bind(counts.unmoved)
             .bind(counts.failed)
             .bind(LEASE_SECONDS)
+            .bind(counts.reversed)
             .fetch_optional(&mut *tx)
             .await?;
         let Some(state) = state else { return Ok(None) };

@@ -82,6 +82,9 @@ fn print(backfill: &BackfillStatus) {
     outln!("    actions since {}; rewards: {}", backfill.from, word(&backfill.rewards));
     let moved = count(backfill.moved, "past action");
     outln!("    {moved} moved the task, {} did not", backfill.unmoved);
+    if backfill.reversed > 0 {
+        outln!("    {} not counted: taken back", count(backfill.reversed, "past action"));
+    }
     if backfill.failed > 0 {
         let failed = count(backfill.failed, "past action");
         outln!("    {failed} could not be decided; see the server's log");
