@@ -9,7 +9,7 @@ use crate::expression::EvaluationError;
 use crate::user_tasks::event::{Earned, Event};
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::seen::NewlySeen;
-use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
+use crate::user_tasks::state::{OPEN_PERIODS_MAX, PeriodState, ReachedMilestone, TaskState};
 use crate::user_tasks::terms::ClaimTerms;
 
 /// Credits the action, or a completion that it caused, to a task. The error is the reason why the
@@ -60,7 +60,13 @@ pub(super) fn advance(
     if !locked_by.is_empty() && definition.while_locked == WhileLocked::Skip {
         return Err(UnmovedReason::Locked(locked_by));
     }
-    match credit(&place, past, &context.state.zones, action, cause) {
+    let credited = match place.open {
+        None if past.is_some_and(|past| past.holds_all_it_can(at)) => {
+            Err(NotCredited::NotMeasured(no_room()))
+        }
+        _ => credit(&place, past, &context.state.zones, action, cause),
+    };
+    match credited {
         Ok(credit) => Ok(apply_credit(context, task, past, &place, credit, locked_by.is_empty())),
         Err(NotCredited::NoChange(reason)) => Err(reason),
         Err(NotCredited::NotMeasured(reason)) => {
@@ -68,6 +74,13 @@ pub(super) fn advance(
             Ok(vec![Event::ActionNotCounted { task: task.id.clone(), version, reason, at }])
         }
     }
+}
+
+/// The reason why an action opens no further period.
+fn no_room() -> String {
+    format!(
+        "{OPEN_PERIODS_MAX} periods of the task are open or withhold something, the most there can be"
+    )
 }
 
 /// Refuses the action unless the version's `where` holds for it.

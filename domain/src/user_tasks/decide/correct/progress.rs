@@ -8,11 +8,9 @@ use crate::user_tasks::decide::progress::{reach, withhold};
 use crate::user_tasks::decide::{ActionContext, Rejection, streak};
 use crate::user_tasks::event::Event;
 use crate::user_tasks::place::{Place, place};
-use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
-
-/// Limit on the open periods of a task beyond which a correction opens no further one. Actions
-/// close periods, corrections don't.
-const OPEN_PERIODS_MAX: usize = 400;
+use crate::user_tasks::state::{
+    OPEN_PERIODS_MAX, PeriodState, ReachedMilestone, TaskState,
+};
 
 /// A change of progress.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +99,8 @@ impl Corrected<'_> {
             return Err(not_correctable(self.task, reason));
         }
         let is_new = self.place.open.is_none();
-        if is_new && self.past.is_some_and(|past| past.periods.len() >= OPEN_PERIODS_MAX) {
+        let at = self.context.action.occurred_at;
+        if is_new && self.past.is_some_and(|past| past.holds_all_it_can(at)) {
             let reason =
                 format!("{OPEN_PERIODS_MAX} of its periods are open, the most there can be");
             return Err(not_correctable(self.task, reason));
