@@ -8,6 +8,7 @@ use plaudit_domain::calendar::Zones;
 use plaudit_domain::catalogue::definition::{Budget, BudgetId, BudgetUse, TaskDefinition};
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, DependencyCycle, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
+use plaudit_domain::suggestion::did_you_mean;
 
 /// A conflict between one definition and the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -128,7 +129,8 @@ fn check_each(
             for (index, needed) in ids.iter().enumerate() {
                 if known.task(needed).is_none() && !named.contains_key(needed) {
                     let reason = format!(
-                        "`{field}` names {needed}, which is neither published nor in these files"
+                        "`{field}` names {needed}, which is neither published nor in these files{}",
+                        nearest_task(definition, needed, known, named)
                     );
                     refuse(format!("{field}[{index}]"), reason);
                 }
@@ -137,6 +139,19 @@ fn check_each(
     }
     conflicts.extend(check_budgets(known, definitions, named));
     if conflicts.is_empty() { Ok(()) } else { Err(conflicts) }
+}
+
+/// Suggests a task for an id that is nowhere.
+fn nearest_task(
+    definition: &TaskDefinition,
+    needed: &TaskId,
+    known: &Catalogue,
+    named: &HashMap<&TaskId, &TaskDefinition>,
+) -> String {
+    let published = known.tasks().iter().filter(|task| task.status != Status::Retired);
+    let ids = published.map(|task| &task.id).chain(named.keys().copied());
+    let ids: Vec<&str> = ids.filter(|id| **id != definition.id).map(TaskId::as_str).collect();
+    did_you_mean(needed.as_str(), &ids)
 }
 
 /// The maximum number of past periods that a backfill may cover: all of them stay open until it is

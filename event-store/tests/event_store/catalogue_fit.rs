@@ -36,6 +36,18 @@ fn a_prerequisite_that_is_nowhere_has_its_place() {
     assert!(found[0].1.contains("neither published nor in these files"), "{}", found[0].1);
 }
 
+#[test]
+fn a_misspelt_prerequisite_gets_the_nearest_task_as_a_suggestion() {
+    let file = "{tasks: [
+        {id: daily-gifts, kind: ordinary, objective: {on: x, target: 1}},
+        {id: daily-gift, kind: ordinary, requires: [daily-gits], objective: {completions_of: [dayly-gifts], target: 1}}]}";
+    let reasons: Vec<String> = refused(file).into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons.len(), 2);
+    for reason in reasons {
+        assert!(reason.ends_with("in these files (did you mean daily-gifts?)"), "{reason}");
+    }
+}
+
 /// The catalogue after these files were published one after the other.
 fn published(files: &[String]) -> Catalogue {
     files.iter().fold(Catalogue::default(), |known, file| {
