@@ -95,6 +95,20 @@ impl LocatedTask {
         self.all_warnings(now, Some(catalogue), recent)
     }
 
+    /// Returns the warnings about tasks that this one counts: those of `drafts`, else those of the
+    /// catalogue in force, if one is given.
+    pub fn warnings_of_counted(
+        &self,
+        drafts: &[&TaskDefinition],
+        catalogue: Option<&Catalogue>,
+    ) -> Vec<Diagnostic> {
+        let found = warnings::counted::other_periods(&self.definition, |id| {
+            let draft = drafts.iter().copied().find(|draft| draft.id == *id);
+            draft.or_else(|| Some(&catalogue?.task(id)?.current().definition))
+        });
+        found.into_iter().map(|(path, message)| self.diagnostic(&path, message)).collect()
+    }
+
     fn all_warnings(
         &self,
         now: Timestamp,
