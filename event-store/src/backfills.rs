@@ -147,7 +147,8 @@ pub struct BackfillPartition {
     /// Set if Kafka has removed records that may have counted: the timestamp of the oldest
     /// remaining record.
     pub kept_from: Option<Timestamp>,
-    /// The number of records that Kafka removed after planning and before they were read.
+    /// The number of records that can't be read: Kafka removed them after planning, or they are
+    /// those of an earlier topic of this name, or of a topic that is no longer read.
     pub lost: i64,
 }
 

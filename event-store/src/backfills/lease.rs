@@ -135,6 +135,7 @@ impl Lease {
                 .bind(p.next_offset)
                 .bind(p.end_offset)
                 .bind(p.kept_from.map(instant::to_sql))
+                .bind(p.lost)
                 .execute(&mut *tx)
                 .await?;
         }

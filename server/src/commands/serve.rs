@@ -213,7 +213,7 @@ pub async fn start(
                 exposition: health.exposition,
                 future_tolerance: tolerance,
                 rebuilds: rebuilds.clone(),
-                past: past_lookup(config, sources.clone()),
+                past: past_lookup(config, sources.clone(), &pools.background),
                 payer_routes: channels(config)?.routes(),
                 resolver,
                 streams: Streams::start(&pools.background, heads, stop.clone()),

@@ -58,7 +58,7 @@ pub async fn run(
                         let config = config()?;
                         let files = SourceFiles::read(&config)?;
                         let sources = startup::answer(files.in_force(pool)).await?;
-                        past_lookup(&config, watch::channel(Arc::new(sources)).1)
+                        past_lookup(&config, watch::channel(Arc::new(sources)).1, pool)
                     }
                     CatalogueSource::Server(_) => PastLookup::none("the server asks"),
                 };

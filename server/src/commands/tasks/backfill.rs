@@ -99,7 +99,9 @@ fn print(backfill: &BackfillStatus) {
         }
         if p.lost > 0 {
             let lost = count(p.lost, "record");
-            outln!("        {lost} were removed from Kafka before they were read");
+            outln!(
+                "        {lost} can't be read: removed from Kafka, or of a topic that was created again or is no longer read"
+            );
         }
     }
     if let Some(problem) = &backfill.problem {
