@@ -7,6 +7,7 @@ mod error;
 mod explanation;
 mod history;
 mod reconciliation;
+mod seen_values;
 mod simulation;
 mod state;
 mod why;

@@ -1,5 +1,7 @@
 //! The reasons why a task does not move for a user.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use plaudit_domain::action::Action;
 use plaudit_domain::calendar::Period;
@@ -7,15 +9,17 @@ use plaudit_domain::catalogue::definition::Audience;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
-use plaudit_domain::user_tasks::{self, Event, Outlook, outlook};
+use plaudit_domain::user_tasks::{self, Event, Outlook, UserTasks, outlook};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{off_the_runtime, parked, reader};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::error::AuditError;
 use crate::history::EventEntry;
+use crate::seen_values;
 use crate::simulation::{
     PreparedSimulation, SimulatedAction, Simulation, SimulationError, SimulationInput, UnmovedTask,
 };
@@ -118,8 +122,8 @@ impl Why {
         let blocking = blocking.map_err(AuditError::from)?.first().map(|parked| parked.id);
         let Outlook { obstacles: found, withheld_by, is_held } =
             off_the_runtime(|| outlook(&user, &state, task, at));
-        let (obstacles, delays) =
-            (obstacles(id, blocking, found), delays(id, &withheld_by, is_held));
+        let obstacles = obstacles(id, blocking, found, (&user, &state));
+        let delays = delays(id, &withheld_by, is_held);
         let prepared = match action {
             Some(action) => {
                 let user = Some(user.clone());
@@ -169,23 +173,34 @@ fn obstacles(
     id: &TaskId,
     blocking: Option<Uuid>,
     found: Vec<user_tasks::Obstacle>,
+    of: (&UserId, &UserTasks),
 ) -> Vec<Obstacle> {
     let parked = blocking.map(|parked| {
         let help = "release or discard that one first";
         let detail = format!("the user's actions wait behind the parked record {parked}; {help}");
         Obstacle { reason: "parked", detail }
     });
-    parked.into_iter().chain(found.into_iter().map(|obstacle| described(id, obstacle))).collect()
+    parked
+        .into_iter()
+        .chain(found.into_iter().map(|obstacle| described(id, obstacle, of)))
+        .collect()
 }
 
-fn described(id: &TaskId, obstacle: user_tasks::Obstacle) -> Obstacle {
+fn described(
+    id: &TaskId,
+    obstacle: user_tasks::Obstacle,
+    (user, state): (&UserId, &UserTasks),
+) -> Obstacle {
     use user_tasks::Obstacle as Found;
     let (reason, detail) = match obstacle {
         Found::Paused => {
             ("paused", format!("the task is paused; `plaudit tasks resume {id}` resumes it"))
         }
         Found::Retired => ("retired", "the task is retired for good".to_owned()),
-        Found::OutsideAudience(audience) => ("not_in_audience", outside(&audience)),
+        Found::OutsideAudience(audience) => {
+            let saw = seen_values::of_user(&audience, user, state);
+            ("not_in_audience", outside(&audience, &saw))
+        }
         Found::OutsideWindow(window) => {
             let end = |at: Option<Timestamp>| at.map_or("open".to_owned(), |at| at.to_string());
             let (from, until) = (end(window.from), end(window.until));
@@ -217,14 +232,18 @@ fn described(id: &TaskId, obstacle: user_tasks::Obstacle) -> Obstacle {
     Obstacle { reason, detail }
 }
 
-fn outside(audience: &Audience) -> String {
+fn outside(audience: &Audience, saw: &Map<String, Value>) -> String {
     let mut conditions: Vec<String> =
         audience.filter.iter().map(|f| format!("where: {f}")).collect();
     if let Some(share) = audience.share {
         conditions.push(format!("percent: {}", f64::from(u32::from(share)) / 100.0));
     }
+    let saw = saw.iter().fold(String::new(), |mut text, (path, value)| {
+        let _ = write!(text, "; {path} = {value}");
+        text
+    });
     let kept = "what the user earned stays claimable";
-    format!("the user is outside the task's audience ({}); {kept}", conditions.join(", "))
+    format!("the user is outside the task's audience ({}{saw}); {kept}", conditions.join(", "))
 }
 
 fn next_begins(period: &Period, otherwise: &str) -> String {

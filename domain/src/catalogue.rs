@@ -23,7 +23,7 @@ use definition::{TaskDefinition, ZoneRule};
 use dependencies::decision_order;
 
 pub use amnesty::{AMNESTIES_MAX, Amnesty};
-pub use audience::{audience_filter, unguarded_attributes};
+pub use audience::{audience_filter, audience_paths, unguarded_attributes};
 pub use budgets::{BudgetInForce, BudgetKey, BudgetsUsed, WaitingPlace};
 pub use dependencies::{DependencyCycle, TASKS_TOUCHED_MAX, TooManyTouched};
 

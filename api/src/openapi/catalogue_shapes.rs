@@ -208,7 +208,7 @@ shapes! {
         reason: String,
         /// A description of the reason for people.
         detail: String,
-        /// The `where` that was evaluated, if it is the reason.
+        /// The `where` of the objective or of the audience that was evaluated, if it is the reason.
         #[schema(required = false, nullable = false)]
         r#where: Option<String>,
         /// The fields that the `where` names, with their values; null for a field that does not

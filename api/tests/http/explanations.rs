@@ -65,6 +65,10 @@ async fn a_dry_run_names_cap_lock_audience_window_and_lateness() {
         unmoved(0, "over"),
         named("outside_window", "the action is outside the task's window")
     );
+    let of_actions = tried.body["actions"][0]["unmoved"].as_array().unwrap();
+    let vips = of_actions.iter().find(|unmoved| unmoved["task"] == "vips").unwrap();
+    let saw = (&vips["where"], &vips["saw"]);
+    assert_eq!(saw, (&json!("user.vip >= 2"), &json!({ "user.vip": 1 })));
     assert_eq!(unmoved(0, "streak").0, "completed");
     assert_eq!(unmoved(0, "opener").0, "not_subscribed");
     let (reason, detail) = unmoved(1, "capped");
@@ -94,7 +98,7 @@ async fn why_names_the_audience_also_while_something_can_be_claimed() {
     assert_eq!(vips["screen"]["state"], "claimable", "{vips}");
     let (reason, detail) = reason_of(&vips["obstacles"]);
     assert_eq!(reason, "not_in_audience");
-    assert!(detail.contains("where: user.vip >= 2, percent: 100"), "{detail}");
+    assert!(detail.contains("where: user.vip >= 2, percent: 100; user.vip = 1"), "{detail}");
     assert!(detail.contains("stays claimable"), "{detail}");
 }
 

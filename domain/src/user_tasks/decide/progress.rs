@@ -27,6 +27,7 @@ pub(super) fn advance(
     let at = action.occurred_at;
     let place = place(task, past, &context.state.zones, at);
     let definition = &place.version.definition;
+    let outside = UnmovedReason::OutsideAudience(place.version.version);
     let acted = match cause {
         Cause::Action => definition.kind.rules().act(context, task, past, &place),
         Cause::Completion(_) => None,
@@ -34,7 +35,7 @@ pub(super) fn advance(
     if let Some(moved) = acted {
         let is_elsewhere = moved == Err(UnmovedReason::OtherTask);
         let is_allowed = is_elsewhere || context.is_in_audience(place.version);
-        return if is_allowed { moved } else { Err(UnmovedReason::OutsideAudience) };
+        return if is_allowed { moved } else { Err(outside) };
     }
     let counts = match cause {
         Cause::Action => definition.objective.on.contains(&action.kind),
@@ -44,7 +45,7 @@ pub(super) fn advance(
         return Err(UnmovedReason::NotSubscribed(place.version.version));
     }
     if !context.is_in_audience(place.version) {
-        return Err(UnmovedReason::OutsideAudience);
+        return Err(outside);
     }
     if !definition.window.contains(at) {
         return Err(UnmovedReason::OutsideWindow);
