@@ -23,4 +23,4 @@ pub use simulation::{
     SimulationInput, UnmovedTask,
 };
 pub use state::{InvalidMoment, Moment, StateAt};
-pub use why::{ActionVerdict, Obstacle, PreparedWhy, Why, WhyError};
+pub use why::{ActionVerdict, Obstacle, PreparedWhy, Why, WhyError, WhyInput};

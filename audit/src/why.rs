@@ -24,6 +24,19 @@ use crate::simulation::{
     PreparedSimulation, SimulatedAction, Simulation, SimulationError, SimulationInput, UnmovedTask,
 };
 
+/// The question why a task does not move.
+#[derive(Debug, Clone)]
+pub struct WhyInput {
+    /// The user.
+    pub user: UserId,
+    /// The task.
+    pub task: TaskId,
+    /// An action to try.
+    pub action: Option<Action>,
+    /// The latest time of an action that would not be parked as one from the future. Absent: any.
+    pub latest: Option<Timestamp>,
+}
+
 /// The reasons why a task does not move for a user.
 #[derive(Debug, Serialize)]
 pub struct Why {
@@ -60,6 +73,8 @@ pub struct Obstacle {
 pub struct ActionVerdict {
     /// True if an action with this identity was decided before, so that nothing would happen.
     pub duplicate: bool,
+    /// The reason why the action would be parked now; absent if it would not.
+    pub parked: Option<String>,
     /// The events of the task that would be stored.
     pub events: Vec<Event>,
     /// The reason why the task would not move; absent if it would.
@@ -97,13 +112,13 @@ pub struct PreparedWhy {
 impl Why {
     /// Reads the data for the explanation.
     pub async fn prepare(
-        user: UserId,
-        id: &TaskId,
-        action: Option<Action>,
+        input: WhyInput,
         lane_count: LaneCount,
         catalogue: &CatalogueStore,
         pool: &PgPool,
     ) -> Result<PreparedWhy, WhyError> {
+        let WhyInput { user, task: id, action, latest } = input;
+        let id = &id;
         let lane = Lane::of(user.as_str(), lane_count);
         let known = catalogue.newest(pool).await.map_err(AuditError::from)?;
         let task = known.task(id).ok_or_else(|| WhyError::UnknownTask(id.clone()))?;
@@ -127,7 +142,7 @@ impl Why {
         let prepared = match action {
             Some(action) => {
                 let user = Some(user.clone());
-                let input = SimulationInput { user, actions: vec![action], drafts: vec![] };
+                let input = SimulationInput { user, actions: vec![action], drafts: vec![], latest };
                 Some(Simulation::prepare(input, lane_count, catalogue, pool).await?)
             }
             None => None,
@@ -151,10 +166,10 @@ impl PreparedWhy {
 }
 
 fn verdict(simulated: SimulatedAction, task: &TaskId) -> ActionVerdict {
-    let SimulatedAction { duplicate, events, unmoved, .. } = simulated;
+    let SimulatedAction { duplicate, parked, events, unmoved, .. } = simulated;
     let events = events.into_iter().filter(|event| event.task() == Some(task)).collect();
     let unmoved = unmoved.into_iter().find(|unmoved| unmoved.task == *task);
-    ActionVerdict { duplicate, events, unmoved }
+    ActionVerdict { duplicate, parked, events, unmoved }
 }
 
 fn refused(page: Vec<reader::Entry>, task: &TaskId) -> Result<Vec<EventEntry>, AuditError> {

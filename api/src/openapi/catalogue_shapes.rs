@@ -194,6 +194,9 @@ shapes! {
         time: Instant,
         /// True if an action with this identity was decided before, so that nothing would happen.
         duplicate: bool,
+        /// The reason why the action would be parked now, as one from the future; null if it would
+        /// not. Its events are those of its release.
+        parked: Option<String>,
         /// The events that would be stored, in order.
         #[schema(value_type = Vec<Object>)]
         events: Value,
@@ -266,6 +269,9 @@ shapes! {
     ActionVerdict {
         /// True if an action with this identity was decided before, so that nothing would happen.
         duplicate: bool,
+        /// The reason why the action would be parked now, as one from the future; null if it would
+        /// not. Its events are those of its release.
+        parked: Option<String>,
         /// The events of the task that would be stored.
         #[schema(value_type = Vec<Object>)]
         events: Value,

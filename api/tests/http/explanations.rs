@@ -143,3 +143,23 @@ async fn a_publication_warns_that_it_narrows_an_audience() {
     assert_eq!(planned.body["tasks"][0]["warnings"], *warnings);
     assert_eq!(published.body["published"][1].get("warnings"), None, "it is unchanged");
 }
+
+#[tokio::test]
+async fn an_action_from_the_future_is_said_to_be_parked_and_shown_as_if_released() {
+    let api = started().await;
+    let mut soon = action("ann", "gift.sent", "7", json!({ "coins": 5 }));
+    soon["time"] = (Timestamp::now() + SignedDuration::from_hours(1)).to_string().into();
+    let now = action("ann", "gift.sent", "8", json!({ "coins": 5 }));
+    let input = json!({ "user": "ann", "actions": [now, soon] });
+    let tried = api.post(&operator(), "/v1/tasks/simulate", &input, &[]).await;
+    let [now, later] = &tried.body["actions"].as_array().unwrap()[..] else { panic!("{tried:?}") };
+    assert_eq!(now["parked"], json!(null));
+    let reason = later["parked"].as_str().unwrap();
+    assert!(reason.starts_with("from the future"), "{reason}");
+    assert!(!later["events"].as_array().unwrap().is_empty(), "{later}");
+    let asked = json!({ "user": "ann", "action": soon });
+    let why = api.post(&operator(), "/v1/tasks/counting/why", &asked, &[]).await;
+    let verdict = &why.body["action"];
+    assert!(verdict["parked"].as_str().unwrap().starts_with("from the future"), "{}", why.text);
+    assert!(!verdict["events"].as_array().unwrap().is_empty(), "{}", why.text);
+}
