@@ -1,5 +1,6 @@
 //! Reads the log, by user and by lane.
 
+mod backfilled;
 mod facts;
 mod mentions;
 mod news;
@@ -19,6 +20,7 @@ use crate::aggregate::AGGREGATE_TYPE;
 use crate::error::ExecuteError;
 use crate::{instant, upcasters};
 
+pub use backfilled::of_backfills;
 pub use facts::{Fact, FactsPage, Kinds, UserFacts, users_after, users_page, users_whole};
 pub use mentions::mentions;
 pub use news::{sequence_at, users_between};

@@ -214,6 +214,18 @@ impl TaskDefinition {
         self.milestones.last().map_or(self.objective.target, |m| m.at)
     }
 
+    /// True if an open period under this definition continues under the next one.
+    pub fn is_followed_by(&self, next: &Self) -> bool {
+        match next.on_new_version {
+            OnNewVersion::Keep => false,
+            OnNewVersion::Adopt => true,
+            // In a streak, the last milestone is a length; one period needs its objective's target.
+            OnNewVersion::AdoptIfEasier => {
+                next.last_at() <= self.last_at() && next.objective.target <= self.objective.target
+            }
+        }
+    }
+
     /// The text for readers of `locale`, see [`in_locale`].
     pub fn text_in(&self, locale: Option<&str>) -> &Text {
         in_locale(&self.text, locale, &self.default_locale).expect("a task has text")

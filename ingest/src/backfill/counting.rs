@@ -142,6 +142,7 @@ impl BackfillWorker {
                     tracing::error!(%task, %topic, partition, offset, "a past action could not be decided: {reason}");
                     counts.failed += 1;
                 }
+                Outcome::Past(PastOutcome::Reversed) => counts.reversed += 1,
                 _ => counts.unmoved += 1,
             }
         }

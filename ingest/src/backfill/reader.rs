@@ -127,7 +127,7 @@ impl Reader {
         for element in positions.elements() {
             let Offset::Offset(offset) = element.offset() else { continue };
             let is_it = |p: &&mut BackfillPartition| {
-                p.topic == element.topic() && p.partition == element.partition()
+                !is_read(p) && p.topic == element.topic() && p.partition == element.partition()
             };
             if let Some(p) = self.partitions.iter_mut().find(is_it) {
                 p.next_offset = p.next_offset.max(offset.min(p.end_offset));
@@ -144,7 +144,8 @@ fn take(
     consumer: &BaseConsumer<Quiet>,
 ) -> KafkaResult<Option<(SourcePosition, OwnedRecord)>> {
     let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-    let is_it = |p: &BackfillPartition| p.topic == topic && p.partition == partition;
+    // An earlier incarnation of the topic is planned as read.
+    let is_it = |p: &BackfillPartition| !is_read(p) && p.topic == topic && p.partition == partition;
     let Some(index) = partitions.iter().position(is_it) else { return Ok(None) };
     let p = &mut partitions[index];
     let is_planned = (p.next_offset..p.end_offset).contains(&offset);

@@ -215,7 +215,7 @@ pub async fn start(
                 exposition: health.exposition,
                 future_tolerance: tolerance,
                 rebuilds: rebuilds.clone(),
-                past: past_lookup(config, sources.clone()),
+                past: past_lookup(config, sources.clone(), &pools.background),
                 payer_routes: channels(config)?.routes(),
                 resolver,
                 streams: Streams::start(
