@@ -11,7 +11,6 @@
 pub(crate) mod actions;
 pub mod bounds;
 pub mod changes;
-pub mod held;
 pub mod lease;
 mod open;
 

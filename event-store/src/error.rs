@@ -7,7 +7,6 @@ use plaudit_domain::catalogue::BudgetKey;
 use plaudit_domain::lane::Lane;
 
 use crate::lanes::Contention;
-use crate::reader::Unreadable;
 
 /// The reason why a batch has no outcome. Nothing of it was stored, except possibly after
 /// [`Self::Unavailable`] if the database did not answer a commit. In any case the same batch may be
@@ -142,11 +141,5 @@ impl From<sqlx::Error> for ExecuteError {
             error if is_transient(&error) => Self::Unavailable(error),
             error => Self::Refused(error),
         }
-    }
-}
-
-impl From<Unreadable> for ExecuteError {
-    fn from(event: Unreadable) -> Self {
-        Self::Unreadable(event.to_string())
     }
 }

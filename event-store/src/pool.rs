@@ -8,7 +8,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, PgPool, Postgres};
 
-use crate::schema::SchemaError;
+use crate::schema_error::SchemaError;
 
 /// The settings of every connection. They are set after connecting, so that they also work through
 /// `PgBouncer` in session mode.

@@ -61,6 +61,12 @@ pub struct Unreadable {
     pub raw: Box<RawEvent>,
 }
 
+impl From<Unreadable> for ExecuteError {
+    fn from(event: Unreadable) -> Self {
+        Self::Unreadable(event.to_string())
+    }
+}
+
 /// A row of the log as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawEvent {

@@ -131,7 +131,7 @@ impl SessionContext {
     fn forget_partitions(&self) {
         self.health.set_partitions([]);
         self.health.set_paused(false);
-        self.health.retract(&Subject::Pressure);
+        self.health.retract(&Subject::Backpressure);
         self.health.retract(&Subject::CrowdedLanes);
     }
 

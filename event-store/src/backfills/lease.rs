@@ -197,7 +197,7 @@ impl Lease {
             .execute(&mut *tx)
             .await?;
         if done.rows_affected() == 1 {
-            super::changes::tell_everybody(&mut tx).await?;
+            crate::catalogue_revision::renew(&mut tx).await?;
         }
         tx.commit().await
     }

@@ -7,8 +7,9 @@ use plaudit_domain::action::Action;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
-use plaudit_event_store::backfills::{self, BackfillState, bounds, held, lease};
+use plaudit_event_store::backfills::{self, BackfillState, bounds, lease};
 use plaudit_event_store::catalogue_store::{self, Author};
+use plaudit_event_store::states::users_with_held_rewards;
 use plaudit_event_store::{
     Applied, Item, Origin, Outcome, ParkedRecord, PastOutcome, SourcePosition, Work,
 };
@@ -215,7 +216,7 @@ async fn held_rewards_are_found_and_released() {
     publish(&store, &five_gifts("hold")).await;
     outcomes(&store, each(past)).await;
     let lane = Lane::of("u1", store.lane_count);
-    let users = held::users(&store.pool, lane, &task(), "", 10).await.unwrap();
+    let users = users_with_held_rewards(&store.pool, lane, &task(), "", 10).await.unwrap();
     assert_eq!(users.iter().map(UserId::as_str).collect::<Vec<_>>(), ["u1"]);
     assert_eq!(store.count("select count(*) from reward_state").await, 0);
     let item = Item {
@@ -231,8 +232,33 @@ async fn held_rewards_are_found_and_released() {
     };
     assert_eq!(outcomes(&store, vec![item.clone()]).await, [MOVED]);
     assert_eq!(store.count("select count(*) from reward_state where state = 'claimable'").await, 1);
-    assert_eq!(held::users(&store.pool, lane, &task(), "", 10).await.unwrap(), []);
+    assert_eq!(users_with_held_rewards(&store.pool, lane, &task(), "", 10).await.unwrap(), []);
     assert_eq!(outcomes(&store, vec![item]).await, [Outcome::Past(PastOutcome::Unmoved)]);
+}
+
+#[tokio::test]
+async fn held_rewards_are_found_in_every_open_period_however_the_row_is_written() {
+    let store = Store::with_tasks(BEFORE).await;
+    let rows = [
+        ("a", Some(r#"{"held":true}"#)),
+        ("b", Some(r#"{"carried":1,"held" : true}"#)),
+        ("c", Some(r#"{"earlier":[{"key":"2026-03-01"},{"key":"2026-03-02","held":true}]}"#)),
+        ("d", Some(r#"{"held":false,"earlier":[{"key":"2026-03-01"}]}"#)),
+        ("e", Some(r#"{"seen":{"values":"\"held\":true"},"streak":{"held":true}}"#)),
+        ("f", None),
+    ];
+    for (user, details) in rows {
+        let insert =
+            "insert into task_view (lane, user_id, task_id, details) values (5, $1, $2, $3::json)";
+        let insert = sqlx::query(insert).bind(user).bind(task().as_str().to_owned()).bind(details);
+        insert.execute(&store.pool).await.unwrap();
+    }
+    let found = async |after: &str, limit: i64| {
+        let users = users_with_held_rewards(&store.pool, Lane(5), &task(), after, limit).await;
+        users.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(found("", 10).await, ["a", "b", "c"]);
+    assert_eq!(found("a", 1).await, ["b"]);
 }
 
 #[tokio::test]

@@ -137,9 +137,9 @@ impl Polling {
             self.crowding.stalled_since.is_some_and(|since| since.elapsed() >= STALLED_AFTER);
         let is_stalled = is_stalled || self.backpressure.is_stalled();
         if is_stalled {
-            self.context.health.report(Subject::Pressure, self.described_standstill());
+            self.context.health.report(Subject::Backpressure, self.described_standstill());
         } else if self.crowding.is_standstill_named {
-            self.context.health.retract(&Subject::Pressure);
+            self.context.health.retract(&Subject::Backpressure);
         }
         self.crowding.is_standstill_named = is_stalled;
     }
