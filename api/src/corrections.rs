@@ -9,7 +9,7 @@ use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::user_tasks::{
-    Adjustment, Change, ClaimRejection, Command, Correction, Rejection, Reward, Seed,
+    Adjustment, Change, ClaimRejection, Correction, HandCommand, Rejection, Reward, Seed,
 };
 use plaudit_event_store::{Applied, HandChange, HandReceipt, Origin, Outcome, RequestKey, Work};
 use serde::Serialize;
@@ -81,7 +81,7 @@ pub async fn correct(
     let (by, at) = (author.by.clone(), state.now());
     let seed = Seed(Uuid::new_v4().as_u64_pair().0);
     let correction = Correction { user: user.clone(), change, by, reason, at, seed };
-    let command = Box::new(Command::Correct(correction));
+    let command = Box::new(HandCommand::Correct(correction));
     let work = Work::ByHand { key, command, revoked: revoked.map(Box::new) };
     let applied = apply(state, user, work, author.origin(), held).await?;
     match &applied.outcome {

@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
-use plaudit_domain::user_tasks::Command;
+use plaudit_domain::user_tasks::HandCommand;
 use plaudit_event_store::{HandChange, Outcome, RequestKey, Work};
 use serde::Serialize;
 
@@ -67,7 +67,7 @@ pub async fn grant(
     };
     let (by, at) = (Some(author.by().to_owned()), state.now());
     let (of, on) = (user.clone(), task.clone());
-    let command = Command::GrantFreezes { user: of, task: on, count, reason, by, at };
+    let command = HandCommand::GrantFreezes { user: of, task: on, count, reason, by, at };
     let operation = format!("freezes {task}");
     let key = RequestKey { user: user.clone(), operation, key: author.key() };
     let work = Work::ByHand { key, command: Box::new(command), revoked: None };

@@ -13,7 +13,7 @@ use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    ClaimRejection, Command, Event, Rejection, Resolution, Reward, UserTasks, Verdict,
+    ClaimRejection, Event, HandCommand, Rejection, Resolution, Reward, UserTasks, Verdict,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -98,12 +98,12 @@ pub enum Work {
         /// A retry with the same key returns the first answer.
         idempotency_key: Option<String>,
     },
-    /// Change something of a user by hand: a [`Command::GrantFreezes`] or a [`Command::Correct`].
+    /// Change something of a user by hand.
     ByHand {
         /// The user, and the key by which a repeat is recognised.
         key: RequestKey,
         /// The change.
-        command: Box<Command>,
+        command: Box<HandCommand>,
         /// The reward to revoke, if it was still unclaimed when it was looked up.
         revoked: Option<Box<Reward>>,
     },

@@ -1,7 +1,7 @@
 //! Grants by hand are delivered as others are; a revoked one is never sent.
 
 use plaudit_domain::catalogue::definition::Payout;
-use plaudit_domain::user_tasks::{Change, Command, Correction, Reward, Seed};
+use plaudit_domain::user_tasks::{Change, Correction, HandCommand, Reward, Seed};
 use plaudit_event_store::{Batch, HandChange, Item, Origin, Outcome, RequestKey, Work, deliveries};
 use serde_json::json;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ async fn correct(world: &World, change: Change, revoked: Option<Reward>) -> Outc
     let (by, reason) = ("ops".to_owned(), "an outage".to_owned());
     let at = jiff::Timestamp::now();
     let correction = Correction { user, change, by, reason, at, seed: Seed(1) };
-    let command = Box::new(Command::Correct(correction));
+    let command = Box::new(HandCommand::Correct(correction));
     let work = Work::ByHand { key, command, revoked: revoked.map(Box::new) };
     let item = Item { lane: world.lane_of("ann"), work, origin: Origin::Request(request) };
     let batch = Batch { items: vec![item], checkpoints: vec![] };

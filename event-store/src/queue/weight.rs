@@ -2,7 +2,7 @@
 
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Catalogue;
-use plaudit_domain::user_tasks::{Change, Command};
+use plaudit_domain::user_tasks::{Change, HandCommand};
 
 use crate::batch::Work;
 use crate::executor::{CLAIM_ALL_MAX, tasks_moved_with};
@@ -27,8 +27,8 @@ pub(super) fn weight_of(work: &Work, catalogue: &Catalogue) -> usize {
     weight.max(1)
 }
 
-fn of_command(command: &Command, catalogue: &Catalogue) -> usize {
-    let Command::Correct(correction) = command else { return 1 };
+fn of_command(command: &HandCommand, catalogue: &Catalogue) -> usize {
+    let HandCommand::Correct(correction) = command else { return 1 };
     match &correction.change {
         Change::Revoke { .. } => usize::try_from(WAITING_MAX).unwrap_or(usize::MAX),
         change => change.task().map_or(1, |task| catalogue.states_of_correction(task).len()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::{Store, action, request, tasks_of};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{Change, Command, Correction, RewardState, Seed};
+use plaudit_domain::user_tasks::{Change, Correction, HandCommand, RewardState, Seed};
 use plaudit_event_store::catalogue_store::{self, PublishError};
 use plaudit_event_store::rewards::Ledger;
 use plaudit_event_store::{
@@ -103,7 +103,7 @@ async fn what_waits_can_be_revoked_and_is_never_granted() {
     let key = RequestKey { user: user.clone(), operation, key };
     let (by, reason) = ("ops".to_owned(), "a fraud".to_owned());
     let correction = Correction { user: user.clone(), change, by, reason, at: now, seed: Seed(1) };
-    let command = Box::new(Command::Correct(correction));
+    let command = Box::new(HandCommand::Correct(correction));
     let work = Work::ByHand { key, command, revoked: Some(Box::new(reward)) };
     let applied = store.execute(vec![Item { lane, work, origin: request() }]).await;
     assert!(matches!(applied[0].outcome, Outcome::ChangedByHand(_)), "{applied:?}");

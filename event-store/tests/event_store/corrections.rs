@@ -5,7 +5,8 @@ use crate::support::{Store, TASKS, action, request};
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{
-    Adjustment, BY_HAND, Change, Command, Correction, Event, Reward, RewardState, Seed, UserTasks,
+    Adjustment, BY_HAND, Change, Correction, Event, HandCommand, Reward, RewardState, Seed,
+    UserTasks,
 };
 use plaudit_event_store::reader::{self, Kinds};
 use plaudit_event_store::rewards::{self, Ledger};
@@ -21,7 +22,7 @@ fn correction(store: &Store, change: Change, key: &str, revoked: Option<Reward>)
     let (by, reason) = ("ops".to_owned(), "support case 7".to_owned());
     let at = "2026-03-29T13:00:00Z".parse().unwrap();
     let correction = Correction { user, change, by, reason, at, seed: Seed(1) };
-    let command = Box::new(Command::Correct(correction));
+    let command = Box::new(HandCommand::Correct(correction));
     let work = Work::ByHand { key, command, revoked: revoked.map(Box::new) };
     Item { lane: Lane::of("u1", store.lane_count), work, origin: request() }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
-use plaudit_domain::user_tasks::{Change, Command, Correction, Rejection, Reward, Seed};
+use plaudit_domain::user_tasks::{Change, Correction, HandCommand, Rejection, Reward, Seed};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::states::truncate_to_micros;
 use plaudit_event_store::{
@@ -82,7 +82,7 @@ impl Corrector {
             at: truncate_to_micros(Timestamp::now()),
             seed: Seed(Uuid::new_v4().as_u64_pair().0),
         };
-        let command = Box::new(Command::Correct(correction));
+        let command = Box::new(HandCommand::Correct(correction));
         let item = Item {
             lane: Lane::of(user.as_str(), self.lane_count),
             work: Work::ByHand { key, command, revoked: revoked.map(Box::new) },
