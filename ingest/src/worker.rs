@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{
-    Applied, CommandQueue, ExecuteError, Item, Origin, Outcome, SourcePosition, Submission, Work,
+    ActionAnswer, Applied, CommandQueue, ExecuteError, Incoming, Item, Origin, SourcePosition,
+    Submission,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet};
@@ -27,7 +28,7 @@ pub struct WorkerBatch {
 #[derive(Debug)]
 pub struct WorkerShare {
     lane: Lane,
-    items: Vec<Item>,
+    items: Vec<Item<Incoming>>,
     /// The indexes of the items that name lost records.
     losses: Vec<usize>,
     bytes: usize,
@@ -38,13 +39,13 @@ impl WorkerShare {
         Self { lane, items: Vec::new(), losses: Vec::new(), bytes: 0 }
     }
 
-    pub fn add(&mut self, item: Item, bytes: usize) {
+    pub fn add(&mut self, item: Item<Incoming>, bytes: usize) {
         self.items.push(item);
         self.bytes += bytes;
     }
 
     /// Adds an item that names lost records.
-    pub fn add_loss(&mut self, item: Item, bytes: usize) {
+    pub fn add_loss(&mut self, item: Item<Incoming>, bytes: usize) {
         self.losses.push(self.items.len());
         self.add(item, bytes);
     }
@@ -113,7 +114,7 @@ impl Worker {
     ) -> impl Future<Output = ()> + Send + use<> {
         let began = Instant::now();
         let size = share.size();
-        let losses: Vec<(usize, Item)> =
+        let losses: Vec<(usize, Item<Incoming>)> =
             share.losses.iter().map(|at| (*at, share.items[*at].clone())).collect();
         let submission = self.queue.submit(share.items);
         let (queue, signals, health) =
@@ -148,8 +149,8 @@ fn pass_on(ended: Result<(), JoinError>) {
 /// error means that the queue has ended.
 async fn applied(
     queue: &CommandQueue,
-    submission: Submission,
-    losses: Vec<(usize, Item)>,
+    submission: Submission<Incoming>,
+    losses: Vec<(usize, Item<Incoming>)>,
     health: &IngestHealth,
 ) -> Result<(), Arc<ExecuteError>> {
     let applied = submission.await?;
@@ -167,14 +168,17 @@ async fn applied(
 /// Returns the losses that were skipped because their lane had already applied later records of the
 /// partition. They are submitted again under their own id, which follows from their offsets, so
 /// that each is named exactly once.
-fn unnamed_losses(losses: Vec<(usize, Item)>, applied: &[Applied]) -> Vec<Item> {
+fn unnamed_losses(
+    losses: Vec<(usize, Item<Incoming>)>,
+    applied: &[Applied<ActionAnswer>],
+) -> Vec<Item<Incoming>> {
     let is_unnamed = |at: usize| {
-        applied.get(at).is_some_and(|applied| applied.outcome == Outcome::AlreadyApplied)
+        applied.get(at).is_some_and(|applied| applied.answer == ActionAnswer::AlreadyApplied)
     };
     let unnamed = losses.into_iter().filter(|(at, _)| is_unnamed(*at));
     let by_id = unnamed.filter_map(|(_, item)| match &item.work {
-        Work::Park(parked) => Some(Item { origin: Origin::Request(parked.id), ..item }),
-        _ => None,
+        Incoming::Park(parked) => Some(Item { origin: Origin::Request(parked.id), ..item }),
+        Incoming::Action(_) => None,
     });
     by_id.collect()
 }

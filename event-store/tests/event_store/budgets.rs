@@ -11,7 +11,8 @@ use plaudit_domain::user_tasks::{Change, Correction, HandCommand, RewardState, S
 use plaudit_event_store::catalogue_store::{self, PublishError};
 use plaudit_event_store::rewards::Ledger;
 use plaudit_event_store::{
-    Batch, CommandQueue, Executor, Item, Outcome, RequestKey, Work, rewards, sweeper,
+    ActionAnswer, Batch, ByHand, Claim, ClaimAnswer, CommandQueue, Executor, HandAnswer, Incoming,
+    Item, RequestKey, Settle, rewards, sweeper,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +47,7 @@ async fn send_gifts(store: &Store, users: std::ops::Range<usize>) {
     let users: Vec<usize> = users.collect();
     let mut running = tokio::task::JoinSet::new();
     for (n, some) in users.chunks(25).enumerate() {
-        let items: Vec<Item> = some
+        let items: Vec<Item<Incoming>> = some
             .iter()
             .map(|user| {
                 let gift = action(&format!("u{user}"), "1", "gift.sent", NOON, &json!({}));
@@ -104,9 +105,9 @@ async fn what_waits_can_be_revoked_and_is_never_granted() {
     let (by, reason) = ("ops".to_owned(), "a fraud".to_owned());
     let correction = Correction { user: user.clone(), change, by, reason, at: now, seed: Seed(1) };
     let command = Box::new(HandCommand::Correct(correction));
-    let work = Work::ByHand { key, command, revoked: Some(Box::new(reward)) };
+    let work = ByHand { key, command, revoked: Some(Box::new(reward)) };
     let applied = store.execute(vec![Item { lane, work, origin: request() }]).await;
-    assert!(matches!(applied[0].outcome, Outcome::ChangedByHand(_)), "{applied:?}");
+    assert!(matches!(applied[0].answer, Ok(HandAnswer::Changed(_))), "{applied:?}");
     assert_eq!(in_state(&store, "revoked").await, 2);
 
     catalogue_store::publish(&store.pool, &tasks_of(&badges(100, 2, "wait")), "test")
@@ -114,7 +115,7 @@ async fn what_waits_can_be_revoked_and_is_never_granted() {
         .unwrap();
     let settle = |user: &str| Item {
         lane: Lane::of(user, store.lane_count),
-        work: Work::Settle { user: user.parse().unwrap(), as_of: now, streaks: BTreeSet::new() },
+        work: Settle { user: user.parse().unwrap(), as_of: now, streaks: BTreeSet::new() },
         origin: request(),
     };
     store.execute(vec![settle("u1"), settle("u2")]).await;
@@ -170,7 +171,7 @@ async fn who_waits_is_paid_in_order_once_the_limit_is_raised() {
     assert!(page.rows.iter().all(|row| row.state == RewardState::Claimed), "{page:?}");
     // A repeated action changes nothing.
     let again = store.act(action("u7", "1", "gift.sent", NOON, &json!({}))).await;
-    assert_eq!(again.outcome, Outcome::Duplicate);
+    assert_eq!(again.answer, ActionAnswer::Duplicate);
     assert_eq!(store.count(USED).await, 40);
 }
 
@@ -181,7 +182,7 @@ async fn a_claim_at_the_cap_takes_what_was_granted_and_names_no_more() {
     store.act(action("u1", "1", "gift.sent", NOON, &json!({}))).await;
     let claim = |at: &str| Item {
         lane: Lane::of("u1", store.lane_count),
-        work: Work::Claim {
+        work: Claim {
             user: "u1".parse().unwrap(),
             task: "gifts".parse().unwrap(),
             period: Some("2026-03-29".to_owned().into()),
@@ -193,8 +194,7 @@ async fn a_claim_at_the_cap_takes_what_was_granted_and_names_no_more() {
     };
     let mut receipts = Vec::new();
     for at in ["2026-03-29T13:00:00Z", "2026-03-29T14:00:00Z"] {
-        let Outcome::Claimed(receipt) = store.execute(vec![claim(at)]).await.remove(0).outcome
-        else {
+        let Ok(ClaimAnswer::Claimed(receipt)) = store.answer(claim(at)).await else {
             panic!("nothing was claimed")
         };
         assert_eq!(receipt.rewards.iter().map(|r| r.line.as_str()).collect::<Vec<_>>(), ["coins"]);
@@ -208,7 +208,7 @@ async fn what_waits_can_not_be_claimed() {
     let store = Store::with_tasks(&badges(0, 1, "wait").replace("automatic", "manual")).await;
     store.act(action("u1", "1", "gift.sent", NOON, &json!({}))).await;
     for period in [None, Some("2026-03-29".to_owned().into())] {
-        let work = Work::Claim {
+        let work = Claim {
             user: "u1".parse().unwrap(),
             task: "gifts".parse().unwrap(),
             period,
@@ -217,8 +217,8 @@ async fn what_waits_can_not_be_claimed() {
             idempotency_key: None,
         };
         let item = Item { lane: Lane::of("u1", store.lane_count), work, origin: request() };
-        let outcome = store.execute(vec![item]).await.remove(0).outcome;
-        assert!(matches!(outcome, Outcome::ClaimRejected(_)), "{outcome:?}");
+        let answer = store.answer(item).await;
+        assert!(matches!(answer, Ok(ClaimAnswer::Rejected(_))), "{answer:?}");
     }
 }
 
@@ -239,5 +239,5 @@ async fn a_batch_without_budgets_asks_for_none() {
     let store = Store::with_tasks(crate::support::TASKS).await;
     sqlx::query("drop table budget_takes").execute(&store.pool).await.unwrap();
     let applied = store.act(action("u1", "1", "team.formed", NOON, &json!({}))).await;
-    assert_eq!(applied.outcome, Outcome::Accepted);
+    assert_eq!(applied.answer, ActionAnswer::Accepted);
 }

@@ -11,7 +11,7 @@ use plaudit_domain::user_tasks::{Change, Correction, HandCommand, Rejection, Rew
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::states::truncate_to_micros;
 use plaudit_event_store::{
-    Batch, Executor, HandChange, HandReceipt, Item, Origin, Outcome, RequestKey, Work,
+    ByHand, Executor, HandAnswer, HandChange, HandReceipt, Item, Origin, RequestKey,
 };
 use plaudit_release::Operator;
 use serde::Deserialize;
@@ -85,15 +85,14 @@ impl Corrector {
         let command = Box::new(HandCommand::Correct(correction));
         let item = Item {
             lane: Lane::of(user.as_str(), self.lane_count),
-            work: Work::ByHand { key, command, revoked: revoked.map(Box::new) },
+            work: ByHand { key, command, revoked: revoked.map(Box::new) },
             origin: Origin::Request(request),
         };
-        let batch = Batch { items: vec![item], checkpoints: vec![] };
-        let applied = startup::answer(Box::pin(self.executor.execute(&batch))).await?.pop();
-        match applied.map(|applied| applied.outcome) {
-            Some(Outcome::ChangedByHand(receipt)) => Ok(Ok(receipt)),
-            Some(Outcome::Rejected(rejection)) => Ok(Err(rejection)),
-            other => Err(Failure::new(format!("nothing was changed: {other:?}"))),
+        let applied = startup::answer(Box::pin(self.executor.execute_one(item))).await?;
+        match applied.answer {
+            Ok(HandAnswer::Changed(receipt)) => Ok(Ok(receipt)),
+            Ok(HandAnswer::Rejected(rejection)) => Ok(Err(rejection)),
+            Err(why) => Err(Failure::new(format!("nothing was changed: {why}"))),
         }
     }
 }

@@ -10,7 +10,9 @@ use plaudit_domain::user_tasks::{Change, Event, HandCommand, decide_by_hand};
 use uuid::Uuid;
 
 use super::{BatchDecider, metadata};
-use crate::batch::{HandChange, HandReceipt, Item, Outcome, RequestKey};
+use crate::batch::{
+    ByHand, Decide, HandAnswer, HandChange, HandReceipt, Item, NotApplied, RequestKey,
+};
 
 /// The name of a change, for the metadata of its events.
 pub(super) fn name_of(command: &HandCommand) -> &'static str {
@@ -52,29 +54,25 @@ fn arrived_at(command: &HandCommand) -> Timestamp {
     }
 }
 
-impl<'b> BatchDecider<'_, 'b> {
+impl<'b> Decide<'b, ByHand> for BatchDecider<'_, 'b> {
     /// Makes a change, once per key.
-    pub(super) fn change_by_hand(
-        &mut self,
-        item: &'b Item,
-        key: &RequestKey,
-        command: &HandCommand,
-    ) -> Outcome {
+    fn answer(&mut self, item: &'b Item, by_hand: &'b ByHand) -> Result<HandAnswer, NotApplied> {
+        let ByHand { key, command, .. } = by_hand;
+        self.readable(item, &key.user)?;
         if let Some(receipt) = self.hand_receipts.get(key) {
-            return Outcome::ChangedByHand(receipt.clone());
+            return Ok(HandAnswer::Changed(receipt.clone()));
         }
-        self.working(item, &key.user);
         let state = &self.users[&key.user].loaded.state;
         let events = match decide_by_hand(state, command, self.catalogue, &self.budgets_used) {
             Ok(decision) => decision.events,
-            Err(rejection) => return Outcome::Rejected(rejection),
+            Err(rejection) => return Ok(HandAnswer::Rejected(rejection)),
         };
         let change = match change_of(&events) {
             Some(change) => change,
             // The same grant by hand was made before.
             None => match self.granted_before(item, key, command) {
                 Some(change) => change,
-                None => return Outcome::Failed("the change has no effect".to_owned()),
+                None => return Err(NotApplied("the change has no effect".to_owned())),
             },
         };
         let position = if events.is_empty() {
@@ -88,9 +86,11 @@ impl<'b> BatchDecider<'_, 'b> {
         let receipt = HandReceipt { position: position.to_string(), at, change };
         self.hand_receipts.insert(key.clone(), receipt.clone());
         self.decided.hand_receipts_given.push((item.lane, key.clone(), receipt.clone()));
-        Outcome::ChangedByHand(receipt)
+        Ok(HandAnswer::Changed(receipt))
     }
+}
 
+impl BatchDecider<'_, '_> {
     fn granted_before(
         &mut self,
         item: &Item,
