@@ -12,7 +12,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use jiff::Timestamp;
 use plaudit_domain::lane::Position;
-use plaudit_event_store::{Applied, Item, Origin, Outcome, Work};
+use plaudit_event_store::{ActionAnswer, Applied, Incoming, Item, Origin};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -198,41 +198,29 @@ fn split(body: &[u8]) -> Answer<Vec<&[u8]>> {
 fn outcome(
     source: Option<String>,
     id: Option<String>,
-    Applied { outcome, position }: &Applied,
+    Applied { answer, position }: &Applied<ActionAnswer>,
 ) -> ActionOutcome {
     let at = Some(position.to_string());
-    let (outcome, position, reason, parked) = match outcome {
-        Outcome::Duplicate | Outcome::AlreadyApplied => ("duplicate", at, None, None),
-        Outcome::Parked { id, reason } => ("parked", None, Some(reason.clone()), Some(*id)),
-        // The rules refuse no action; its events hold what they decided.
-        Outcome::Accepted
-        | Outcome::Past(_)
-        | Outcome::Claimed(_)
-        | Outcome::ClaimRejected(_)
-        | Outcome::ClaimedAll { .. }
-        | Outcome::ChangedByHand(_)
-        | Outcome::Revoked(_)
-        | Outcome::ParkedResolved { .. }
-        | Outcome::NotParked
-        | Outcome::Behind(_)
-        | Outcome::Rejected(_)
-        | Outcome::Failed(_) => ("accepted", at, None, None),
+    let (outcome, position, reason, parked) = match answer {
+        ActionAnswer::Accepted => ("accepted", at, None, None),
+        ActionAnswer::Duplicate | ActionAnswer::AlreadyApplied => ("duplicate", at, None, None),
+        ActionAnswer::Parked { id, reason } => ("parked", None, Some(reason.clone()), Some(*id)),
     };
     ActionOutcome { source, id, outcome, position, reason, parked }
 }
 
 /// True if the user of an element is known.
-fn is_of_user(work: &Work) -> bool {
+fn is_of_user(work: &Incoming) -> bool {
     match work {
-        Work::Park(record) => record.user.is_some(),
-        _ => true,
+        Incoming::Park(record) => record.user.is_some(),
+        Incoming::Action(_) => true,
     }
 }
 
 /// Returns the latest position of the elements with a known user, parked or not, if all of them lie
 /// in one lane. Elements without a user lie in a lane that no reader could ask for.
 fn common_position<'a>(
-    applied: impl Iterator<Item = (bool, &'a Applied)> + Clone,
+    applied: impl Iterator<Item = (bool, &'a Applied<ActionAnswer>)> + Clone,
 ) -> Option<Position> {
     let positions = applied.filter(|(of_user, _)| *of_user).map(|(_, applied)| applied.position);
     let latest = positions.clone().max_by_key(|position| position.number)?;

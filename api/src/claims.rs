@@ -10,7 +10,7 @@ use plaudit_domain::expression::EXACT_DOUBLE_MAX;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::screen::{TaskScreenState, state_of_task};
 use plaudit_domain::user_tasks::ClaimRejection;
-use plaudit_event_store::{Applied, Item, Origin, Outcome, Receipt, Work};
+use plaudit_event_store::{Claim, ClaimAll, ClaimAnswer, Origin, Receipt};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -54,7 +54,7 @@ pub async fn claim(
         Ok(asked) => asked,
         Err(wrong) => return Err(unless_unknown(&state, &task, wrong).await),
     };
-    let work = Work::Claim {
+    let work = Claim {
         user: user.clone(),
         task: task.clone(),
         period: asked.period,
@@ -62,11 +62,10 @@ pub async fn claim(
         at,
         idempotency_key: asked.idempotency_key,
     };
-    let applied = apply(&state, &user, work, Origin::Request(request), held).await?;
-    match applied.outcome {
-        Outcome::Claimed(receipt) => Ok(no_store_at(applied.position, &receipt)),
-        Outcome::ClaimRejected(rejection) => Err(refused(&state, &user, &task, &rejection).await?),
-        other => Err(unexpected(&other)),
+    let applied = state.apply(&user, work, Origin::Request(request), held).await?;
+    match applied.answer? {
+        ClaimAnswer::Claimed(receipt) => Ok(no_store_at(applied.position, &receipt)),
+        ClaimAnswer::Rejected(rejection) => Err(refused(&state, &user, &task, &rejection).await?),
     }
 }
 
@@ -110,39 +109,13 @@ pub async fn claim_all(
         )
         .into());
     }
-    let work = Work::ClaimAll { user: user.clone(), at, idempotency_key: asked.idempotency_key };
-    let applied = apply(&state, &user, work, Origin::Request(request), held).await?;
-    let Outcome::ClaimedAll { receipts, more } = applied.outcome else {
-        return Err(unexpected(&applied.outcome));
-    };
+    let work = ClaimAll { user: user.clone(), at, idempotency_key: asked.idempotency_key };
+    let applied = state.apply(&user, work, Origin::Request(request), held).await?;
+    let all = applied.answer?;
     let claimed = |receipt| ClaimOutcome { outcome: "claimed", receipt };
-    let outcomes = receipts.into_iter().map(claimed).collect();
+    let outcomes = all.receipts.into_iter().map(claimed).collect();
     let position = applied.position.to_string();
-    Ok(no_store_at(applied.position, &ClaimedAll { user, position, outcomes, more }))
-}
-
-pub async fn apply(
-    state: &ApiState,
-    user: &UserId,
-    work: Work,
-    origin: Origin,
-    held: Held,
-) -> Answer<Applied> {
-    let item = Item { lane: state.lane_of(user), work, origin };
-    let applied = state.submit(vec![item], held).await?;
-    applied.into_iter().next().ok_or_else(|| {
-        tracing::error!("a batch has fewer outcomes than items");
-        Problem::Internal
-    })
-}
-
-/// Returns the problem for work that failed, or has the outcome of another kind of work.
-pub fn unexpected(outcome: &Outcome) -> Problem {
-    match outcome {
-        Outcome::Failed(reason) => tracing::error!(reason, "a request was not applied: {reason}"),
-        _ => tracing::error!(?outcome, "a piece of work has the outcome of another kind"),
-    }
-    Problem::Internal
+    Ok(no_store_at(applied.position, &ClaimedAll { user, position, outcomes, more: all.more }))
 }
 
 /// Returns the problem for a rejected claim: 404 if the task, milestone or period does not exist,

@@ -8,15 +8,15 @@ use jiff::Timestamp;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::{
-    Adjustment, Change, ClaimRejection, Command, Correction, Rejection, Reward, Seed,
+    Adjustment, Change, ClaimRejection, Correction, HandCommand, Rejection, Reward, Seed,
 };
-use plaudit_event_store::{Applied, HandChange, HandReceipt, Origin, Outcome, RequestKey, Work};
+use plaudit_event_store::{ByHand, HandAnswer, HandChange, HandReceipt, Origin, RequestKey};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::claims::{apply, unexpected};
 use crate::etag::no_store_at;
 use crate::in_flight::Held;
 use crate::input::{TaskPath, UserPath, idempotency_key, unknown_task, unless_unknown};
@@ -64,14 +64,14 @@ impl Author {
     }
 }
 
-/// Applies a correction. Returns its receipt, and the outcome with a position at or after it.
+/// Applies a correction. Returns its receipt, and a position at or after it.
 pub async fn correct(
     state: &ApiState,
     user: &UserId,
     (change, revoked): (Change, Option<Reward>),
     (author, reason): (&Author, String),
     held: Held,
-) -> Answer<(HandReceipt, Applied)> {
+) -> Answer<(HandReceipt, Position)> {
     let about = match &change {
         Change::Revoke { grant, .. } => grant.to_string(),
         other => other.task().map(TaskId::to_string).unwrap_or_default(),
@@ -81,14 +81,19 @@ pub async fn correct(
     let (by, at) = (author.by.clone(), state.now());
     let seed = Seed(Uuid::new_v4().as_u64_pair().0);
     let correction = Correction { user: user.clone(), change, by, reason, at, seed };
-    let command = Box::new(Command::Correct(correction));
-    let work = Work::ByHand { key, command, revoked: revoked.map(Box::new) };
-    let applied = apply(state, user, work, author.origin(), held).await?;
-    match &applied.outcome {
-        Outcome::ChangedByHand(receipt) => Ok((receipt.clone(), applied)),
-        Outcome::Rejected(rejection) => Err(refused(rejection)),
-        other => Err(unexpected(other)),
+    let command = Box::new(HandCommand::Correct(correction));
+    let work = ByHand { key, command, revoked: revoked.map(Box::new) };
+    let applied = state.apply(user, work, author.origin(), held).await?;
+    match applied.answer? {
+        HandAnswer::Changed(receipt) => Ok((receipt, applied.position)),
+        HandAnswer::Rejected(rejection) => Err(refused(&rejection)),
     }
+}
+
+/// Returns the problem for a stored receipt of another change than the one that its key names.
+pub fn other_change(change: &HandChange) -> Problem {
+    tracing::error!(?change, "a receipt is that of another change than its key names");
+    Problem::Internal
 }
 
 /// Returns the problem for a change by hand that the rules reject.
@@ -257,12 +262,12 @@ pub async fn restore(
         Ok(asked) => asked,
         Err(wrong) => return Err(unless_unknown(&state, &task, wrong).await),
     };
-    let (receipt, applied) =
+    let (receipt, lane_head) =
         correct(&state, &user, (change, None), (&author, reason), held).await?;
     let HandChange::StreakRestored { task, period, current, longest, reached, grants } =
         receipt.change
     else {
-        return Err(unexpected(&applied.outcome));
+        return Err(other_change(&receipt.change));
     };
     let answer = RestoreAnswer {
         user,
@@ -275,7 +280,7 @@ pub async fn restore(
         milestones: reached,
         grants,
     };
-    Ok(no_store_at(applied.position, &answer))
+    Ok(no_store_at(lane_head, &answer))
 }
 
 async fn progress(
@@ -302,12 +307,12 @@ async fn progress(
         Ok(asked) => asked,
         Err(wrong) => return Err(unless_unknown(&state, &task, wrong).await),
     };
-    let (receipt, applied) =
+    let (receipt, lane_head) =
         correct(&state, &user, (change, None), (&author, reason), held).await?;
     let HandChange::ProgressCorrected { task, period, credited, progress, target, reached, grants } =
         receipt.change
     else {
-        return Err(unexpected(&applied.outcome));
+        return Err(other_change(&receipt.change));
     };
     let (position, corrected_at) = (receipt.position, receipt.at);
     let answer = CorrectionAnswer {
@@ -322,7 +327,7 @@ async fn progress(
         milestones: reached,
         grants,
     };
-    Ok(no_store_at(applied.position, &answer))
+    Ok(no_store_at(lane_head, &answer))
 }
 
 #[derive(Serialize)]
@@ -369,10 +374,10 @@ pub async fn grant(
     body.finish()?;
     let payout = Payout { kind, code, amount };
     let change = Change::Grant { line: line.unwrap_or_else(|| author.key()), payout };
-    let (receipt, applied) =
+    let (receipt, lane_head) =
         correct(&state, &user, (change, None), (&author, reason), held).await?;
     let HandChange::RewardGranted { reward } = receipt.change else {
-        return Err(unexpected(&applied.outcome));
+        return Err(other_change(&receipt.change));
     };
     let answer = GrantAnswer {
         user,
@@ -388,5 +393,5 @@ pub async fn grant(
         position: receipt.position,
         granted_at: reward.reached_at,
     };
-    Ok(no_store_at(applied.position, &answer))
+    Ok(no_store_at(lane_head, &answer))
 }

@@ -6,13 +6,12 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
-use plaudit_domain::user_tasks::Command;
-use plaudit_event_store::{HandChange, Outcome, RequestKey, Work};
+use plaudit_domain::user_tasks::HandCommand;
+use plaudit_event_store::{ByHand, HandAnswer, HandChange, RequestKey};
 use serde::Serialize;
 
 use crate::auth::Caller;
-use crate::claims::{apply, unexpected};
-use crate::corrections::{Author, refused};
+use crate::corrections::{Author, other_change, refused};
 use crate::etag::no_store_at;
 use crate::input::{TaskPath, UserPath, unless_unknown};
 use crate::openapi::{parameters, shapes};
@@ -67,18 +66,17 @@ pub async fn grant(
     };
     let (by, at) = (Some(author.by().to_owned()), state.now());
     let (of, on) = (user.clone(), task.clone());
-    let command = Command::GrantFreezes { user: of, task: on, count, reason, by, at };
+    let command = HandCommand::GrantFreezes { user: of, task: on, count, reason, by, at };
     let operation = format!("freezes {task}");
     let key = RequestKey { user: user.clone(), operation, key: author.key() };
-    let work = Work::ByHand { key, command: Box::new(command), revoked: None };
-    let applied = apply(&state, &user, work, author.origin(), held).await?;
-    let receipt = match &applied.outcome {
-        Outcome::ChangedByHand(receipt) => receipt.clone(),
-        Outcome::Rejected(rejection) => return Err(refused(rejection)),
-        other => return Err(unexpected(other)),
+    let work = ByHand { key, command: Box::new(command), revoked: None };
+    let applied = state.apply(&user, work, author.origin(), held).await?;
+    let receipt = match applied.answer? {
+        HandAnswer::Changed(receipt) => receipt,
+        HandAnswer::Rejected(rejection) => return Err(refused(&rejection)),
     };
     let HandChange::FreezesGranted { granted, dropped, freezes } = receipt.change else {
-        return Err(unexpected(&applied.outcome));
+        return Err(other_change(&receipt.change));
     };
     let (position, granted_at) = (receipt.position, receipt.at);
     let answer = FreezesGranted { user, task, position, granted_at, granted, dropped, freezes };

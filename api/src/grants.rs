@@ -13,8 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::claims::unexpected;
-use crate::corrections::{Author, correct};
+use crate::corrections::{Author, correct, other_change};
 use crate::etag::{no_store, no_store_at};
 use crate::input::{GrantPath, Query, unknown_grant};
 use crate::openapi::{grant_shapes, parameters, shapes};
@@ -105,14 +104,15 @@ pub async fn revoke(
     // Only an unclaimed reward belongs to a milestone that has to be looked at.
     let unclaimed = entry.row.state == RewardState::Claimable;
     let change = (change, Some(entry.row.reward).filter(|_| unclaimed));
-    let (receipt, applied) = correct(&state, &entry.user, change, (&author, reason), held).await?;
+    let (receipt, lane_head) =
+        correct(&state, &entry.user, change, (&author, reason), held).await?;
     let HandChange::RewardsRevoked { grants: revoked } = receipt.change else {
-        return Err(unexpected(&applied.outcome));
+        return Err(other_change(&receipt.change));
     };
     let (lane, user, position, revoked_at) = (entry.lane, entry.user, receipt.position, receipt.at);
     let mut connection = state.operators.acquire().await?;
     let may_be_paid = handed_over::handed_over(lane, &user, &revoked, &mut connection).await?;
     let warning = (!may_be_paid.is_empty()).then_some(handed_over::MAY_BE_PAID);
     let answer = Revocation { grant, user, position, revoked_at, revoked, may_be_paid, warning };
-    Ok(no_store_at(applied.position, &answer))
+    Ok(no_store_at(lane_head, &answer))
 }

@@ -7,7 +7,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use plaudit_domain::screen::TaskScreenState;
-use plaudit_event_store::ExecuteError;
+use plaudit_event_store::{ExecuteError, NotApplied};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -245,6 +245,13 @@ impl From<&ExecuteError> for Problem {
             return Self::Unavailable("the database does not answer");
         }
         tracing::error!(%error, "a request failed");
+        Self::Internal
+    }
+}
+
+impl From<NotApplied> for Problem {
+    fn from(NotApplied(reason): NotApplied) -> Self {
+        tracing::error!(reason, "a request was not applied: {reason}");
         Self::Internal
     }
 }

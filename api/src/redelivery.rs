@@ -13,14 +13,13 @@ use plaudit_domain::user_tasks::RewardState;
 use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::deliveries::{self, Filter, GrantEntry, NewPayer};
 use plaudit_event_store::operations::{self, OperationKind};
-use plaudit_event_store::{Item, Origin, Outcome, Work};
+use plaudit_event_store::{Item, Origin, Redeliver, RedeliverAnswer};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::claims::{apply, unexpected};
 use crate::corrections::refused;
 use crate::etag::{no_store, no_store_at};
 use crate::grants::entry_of;
@@ -69,8 +68,8 @@ impl Request {
         if self.to_new_payer { None } else { entry.new_payer(&state.payer_routes) }
     }
 
-    fn work(&self, entry: &GrantEntry, at: Timestamp) -> Work {
-        Work::Redeliver {
+    fn work(&self, entry: &GrantEntry, at: Timestamp) -> Redeliver {
+        Redeliver {
             user: entry.user.clone(),
             grant: entry.row.reward.grant,
             by: self.author.by.clone(),
@@ -167,14 +166,13 @@ async fn send_one(
         return Err(Problem::Conflict { cause: &causes::NEW_PAYER, detail: refusal.to_string() });
     }
     let (work, origin) = (request.work(&entry, state.now()), Origin::Request(request.id));
-    let applied = apply(&state, &entry.user, work, origin, held).await?;
-    match applied.outcome {
-        Outcome::Accepted => Ok(json!({
+    let applied = state.apply(&entry.user, work, origin, held).await?;
+    match applied.answer? {
+        RedeliverAnswer::Accepted => Ok(json!({
             "grant": entry.row.reward.grant, "user": entry.user,
             "position": applied.position.to_string(),
         })),
-        Outcome::Rejected(rejection) => Err(refused(&rejection)),
-        outcome => Err(unexpected(&outcome)),
+        RedeliverAnswer::Rejected(rejection) => Err(refused(&rejection)),
     }
 }
 
@@ -281,16 +279,15 @@ async fn send_many(
             None => allowed.push(entry),
         }
     }
-    let items: Vec<Item> = allowed.iter().copied().map(item).collect();
+    let items: Vec<Item<Redeliver>> = allowed.iter().copied().map(item).collect();
     let applied = if items.is_empty() { vec![] } else { state.submit(items, held).await? };
     for (entry, applied) in allowed.into_iter().zip(applied) {
         let grant = entry.row.reward.grant;
-        match applied.outcome {
-            Outcome::Accepted => redelivered.push(grant),
-            Outcome::Rejected(why) => {
+        match applied.answer? {
+            RedeliverAnswer::Accepted => redelivered.push(grant),
+            RedeliverAnswer::Rejected(why) => {
                 refusals.push(json!({ "grant": grant, "detail": why.to_string() }));
             }
-            outcome => return Err(unexpected(&outcome)),
         }
     }
     Ok(json!({ "redelivered": redelivered, "refused": refusals, "next": page.next }))

@@ -12,7 +12,7 @@ use plaudit_domain::lane::Lane;
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
 use plaudit_domain::user_tasks::UserTasks;
 use plaudit_event_store::deliveries::PayerRoutes;
-use plaudit_event_store::{Applied, CommandQueue, Executor, Item};
+use plaudit_event_store::{Applied, CommandQueue, Executor, Item, Kind, Origin};
 use plaudit_followers::HeadWatch;
 use plaudit_projections::task_view::BatchingLoader;
 use plaudit_release::Resolver;
@@ -76,8 +76,25 @@ pub struct ApiState {
 impl ApiState {
     /// Applies items. If the request is dropped, for example at its deadline, items that no worker
     /// has taken yet are given up. `held` is released with the last item.
-    pub(crate) async fn submit(&self, items: Vec<Item>, held: Held) -> Answer<Vec<Applied>> {
+    pub(crate) async fn submit<K: Kind>(
+        &self,
+        items: Vec<Item<K>>,
+        held: Held,
+    ) -> Answer<Vec<Applied<K::Answer>>> {
         let applied = self.commands.submit_with(held, items).await;
+        applied.map_err(|error| Problem::from(error.as_ref()))
+    }
+
+    /// Like [`Self::submit`], for one piece of work of a user.
+    pub(crate) async fn apply<K: Kind>(
+        &self,
+        user: &UserId,
+        work: K,
+        origin: Origin,
+        held: Held,
+    ) -> Answer<Applied<K::Answer>> {
+        let item = Item { lane: self.lane_of(user), work, origin };
+        let applied = self.commands.submit_one(held, item).await;
         applied.map_err(|error| Problem::from(error.as_ref()))
     }
 

@@ -16,7 +16,10 @@ use plaudit_domain::user_tasks::{Reward, RewardState};
 use plaudit_event_store::deliveries::Due;
 use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::rewards::{RewardPlace, grants};
-use plaudit_event_store::{Applied, Batch, ExecuteError, Executor, Item, Origin, Outcome, Work};
+use plaudit_event_store::{
+    Applied, Batch, ExecuteError, Executor, Item, Kind, NotApplied, Origin, SettleDeliveries,
+    StartDeliveries,
+};
 use plaudit_followers::bounded::{CALL_MAX, within};
 use plaudit_followers::{FollowerHealth, HeldLanes, Subject};
 use sqlx::{PgConnection, PgPool};
@@ -184,14 +187,12 @@ impl Desk {
         }
         let started = by_user.into_iter().map(|((lane, user), rewards)| Item {
             lane,
-            work: Work::StartDeliveries { user: user.clone(), rewards },
+            work: StartDeliveries { user: user.clone(), rewards },
             origin: Origin::Follower,
         });
         let Executed { applied, left_out } = self.execute(started.collect()).await?;
         for (_, applied) in applied {
-            if let Outcome::Revoked(grants) = applied.outcome {
-                unclear.extend(grants);
-            }
+            unclear.extend(applied.answer.into_iter().flat_map(|started| started.revoked));
         }
         // Copies of a lane that was left out wait too, to keep the order of their users.
         let is_clear =
@@ -215,11 +216,14 @@ impl Desk {
     }
 
     /// Executes items. If some lanes make that fail, the others are executed without them.
-    async fn execute(&mut self, items: Vec<Item>) -> Result<Executed, ExecuteError> {
+    async fn execute<K, A>(&mut self, items: Vec<Item<K>>) -> Result<Executed<K, A>, ExecuteError>
+    where
+        K: Kind<Answer = Result<A, NotApplied>> + OfUser,
+    {
         let (stuck, well): (Vec<_>, Vec<_>) =
             items.into_iter().partition(|item| self.stuck.has(item.lane));
-        let mut done = Executed::default();
-        let mut by_lane: BTreeMap<Lane, Vec<Item>> = BTreeMap::new();
+        let mut done = Executed { applied: Vec::new(), left_out: BTreeSet::new() };
+        let mut by_lane: BTreeMap<Lane, Vec<Item<K>>> = BTreeMap::new();
         let mut refused = match self.try_execute(well, &mut done).await {
             Ok(()) => None,
             Err((error, items)) if is_about_lanes(&error) => {
@@ -251,11 +255,14 @@ impl Desk {
     }
 
     /// Adds what was applied to `done`, or returns the items with the error.
-    async fn try_execute(
+    async fn try_execute<K, A>(
         &self,
-        items: Vec<Item>,
-        done: &mut Executed,
-    ) -> Result<(), (ExecuteError, Vec<Item>)> {
+        items: Vec<Item<K>>,
+        done: &mut Executed<K, A>,
+    ) -> Result<(), (ExecuteError, Vec<Item<K>>)>
+    where
+        K: Kind<Answer = Result<A, NotApplied>>,
+    {
         if items.is_empty() {
             return Ok(());
         }
@@ -291,31 +298,46 @@ impl Desk {
     }
 
     /// Reports the users whose histories can't be written.
-    fn report_unnoted(&self, applied: &[(Item, Applied)]) {
+    fn report_unnoted<K: OfUser, A>(&self, applied: &[AppliedItem<K, A>]) {
         for (item, applied) in applied {
-            let (Work::StartDeliveries { user, .. } | Work::SettleDeliveries { user, .. }) =
-                &item.work
-            else {
-                continue;
-            };
+            let user = item.work.user();
             let about = Subject::User(item.lane, user.to_string());
-            match &applied.outcome {
+            match &applied.answer {
+                Ok(_) => self.health.resolve(&about),
                 // The rewards are sent all the same; for a damaged user they stay `claimed` on the
                 // screen.
-                Outcome::Failed(reason) => self.health.report(
+                Err(NotApplied(reason)) => self.health.report(
                     about,
                     format!("rewards of user {user} are sent but that is not noted: {reason}"),
                 ),
-                _ => self.health.resolve(&about),
             }
         }
     }
 }
 
+/// Work of a sender: it changes the history of one user.
+trait OfUser {
+    fn user(&self) -> &UserId;
+}
+
+impl OfUser for StartDeliveries {
+    fn user(&self) -> &UserId {
+        &self.user
+    }
+}
+
+impl OfUser for SettleDeliveries {
+    fn user(&self) -> &UserId {
+        &self.user
+    }
+}
+
+/// An item and its answer.
+type AppliedItem<K, A> = (Item<K>, Applied<Result<A, NotApplied>>);
+
 /// The items that were applied, and the lanes of those that were not.
-#[derive(Default)]
-struct Executed {
-    applied: Vec<(Item, Applied)>,
+struct Executed<K, A> {
+    applied: Vec<AppliedItem<K, A>>,
     left_out: BTreeSet<Lane>,
 }
 

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use plaudit_domain::action::{Action, RecentFields};
 use sqlx::PgPool;
 
-use crate::batch::{Item, Work};
+use crate::batch::{Incoming, Item, Work};
 use crate::purge;
 
 /// Sampling: the first actions of a type within a minute are all inspected, after that one in 64.
@@ -48,7 +48,7 @@ impl SeenFields {
         let mut seen = self.seen();
         for item in items {
             match &item.work {
-                Work::Action(action) => seen.note(action),
+                Work::Incoming(Incoming::Action(action)) => seen.note(action),
                 Work::ResolveParked(resolved) => {
                     resolved.actions.iter().for_each(|action| seen.note(action));
                 }

@@ -21,7 +21,7 @@ use sqlx::{FromRow as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use crate::backfills::OpenBackfills;
-use crate::batch::{Item, Work};
+use crate::batch::{Incoming, Item};
 use crate::error::ExecuteError;
 use crate::executor::off_the_runtime;
 use crate::{catalogue_revision, instant};
@@ -69,13 +69,13 @@ impl CatalogueStore {
 
     /// Counts the actions among these items that no task listens to, according to the catalogue
     /// last read.
-    pub fn count_unmatched(&self, items: &[Item]) {
+    pub fn count_unmatched(&self, items: &[Item<Incoming>]) {
         let known = self.cached();
         if known.identity.is_none() {
             return; // A process that has read nothing yet can't tell.
         }
         for item in items {
-            if let Work::Action(action) = &item.work {
+            if let Incoming::Action(action) = &item.work {
                 self.unmatched.count(action, &known.in_force.catalogue);
             }
         }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::action_fields::SeenFields;
 use crate::backfills::{actions, bounds};
-use crate::batch::{Applied, Batch, BatchProjection, CheckpointMove, Item};
+use crate::batch::{Applied, Batch, BatchProjection, CheckpointMove, Item, Kind};
 use crate::budgets::{BudgetsHeld, Taken};
 use crate::catalogue_store::{CatalogueStore, InForce};
 use crate::clock::Clock;
@@ -170,14 +170,26 @@ impl Executor {
     /// [`ExecuteError::LanesBusy`] if lanes, or a budget, are still held by another session after
     /// [`LANE_WAIT`]. The first items of a batch without checkpoints may be applied by then; the same
     /// batch may be sent again.
-    pub async fn execute(&self, batch: &Batch) -> Result<Vec<Applied>, ExecuteError> {
+    pub async fn execute<K: Kind>(
+        &self,
+        batch: &Batch<K>,
+    ) -> Result<Vec<Applied<K::Answer>>, ExecuteError> {
         let mut applied = Vec::with_capacity(batch.items.len());
-        let ended = self.apply(batch, LaneWait::UpTo(LANE_WAIT), &mut applied).await;
-        ended.map(|()| applied)
+        self.apply(&batch.mixed(), LaneWait::UpTo(LANE_WAIT), &mut applied).await?;
+        Ok(applied.into_iter().map(Applied::own::<K>).collect())
+    }
+
+    /// Like [`Self::execute`], for one item.
+    pub async fn execute_one<K: Kind>(
+        &self,
+        item: Item<K>,
+    ) -> Result<Applied<K::Answer>, ExecuteError> {
+        let batch = Batch { items: vec![item], checkpoints: vec![] };
+        Ok(self.execute(&batch).await?.swap_remove(0))
     }
 
     /// Like [`Self::execute`], without waiting for lanes. If the batch fails, also returns the
-    /// outcomes of the first items that were applied.
+    /// answers of the first items that were applied.
     pub async fn execute_if_free(&self, batch: &Batch) -> (Vec<Applied>, Result<(), ExecuteError>) {
         let mut applied = Vec::with_capacity(batch.items.len());
         let ended = self.apply(batch, LaneWait::None, &mut applied).await;

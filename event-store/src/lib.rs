@@ -46,9 +46,12 @@ pub mod upcasters;
 pub mod upkeep;
 
 pub use batch::{
-    Applied, Batch, BatchProjection, ChangedUser, Changes, CheckpointMove, HandChange, HandReceipt,
-    Item, NewEvent, Origin, Outcome, ParkedRecord, ParkedResolution, PastOutcome, Receipt,
-    RequestKey, SourcePosition, Work,
+    ActionAnswer, Answer, Applied, Batch, BatchProjection, ByHand, ChangedUser, Changes,
+    CheckpointMove, Claim, ClaimAll, ClaimAnswer, ClaimedAll, CountPast, HandAnswer, HandChange,
+    HandReceipt, Incoming, Item, Kind, NewEvent, NotApplied, Origin, ParkedRecord, PastAnswer,
+    Receipt, Redeliver, RedeliverAnswer, ReleaseAnswer, ReleaseBackfill, RequestKey, ResolveAnswer,
+    ResolveParked, Settle, SettleBackfills, SettleDeliveries, SourcePosition, StartDeliveries,
+    StartedDeliveries, Work,
 };
 pub use checkpoints::advance as move_checkpoints;
 pub use clock::Clock;

@@ -19,7 +19,7 @@ use plaudit_domain::lane::{Lane, LaneCount};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::batch::{Applied, Batch, Item, Origin};
+use crate::batch::{Applied, Batch, Item, Kind, Origin};
 use crate::catalogue_store::CatalogueStore;
 use crate::clock::Clock;
 use crate::error::ExecuteError;
@@ -85,23 +85,36 @@ impl CommandQueue {
         Self { handle: Arc::new(Handle { shared }) }
     }
 
-    /// Puts items into their lanes' queues, in order, and returns one answer for all of them.
+    /// Puts items into their lanes' queues, in order, and returns one answer to each, all at once.
     ///
     /// Items from Kafka are retried until they are applied, whatever happens to the database, so
     /// that no later record of their lane overtakes them. Other items fail if the database does,
     /// and are discarded if the answer is dropped before a worker takes them.
-    pub fn submit(&self, items: Vec<Item>) -> Submission {
+    pub fn submit<K: Kind>(&self, items: Vec<Item<K>>) -> Submission<K> {
         self.submit_with((), items)
+    }
+
+    /// Like [`Self::submit_with`], for one item.
+    pub async fn submit_one<K: Kind>(
+        &self,
+        held: impl Send + 'static,
+        item: Item<K>,
+    ) -> Result<Applied<K::Answer>, Arc<ExecuteError>> {
+        Ok(self.submit_with(held, vec![item]).await?.swap_remove(0))
     }
 
     /// Like [`Self::submit`]. Keeps `held`, such as a permit for memory, until the last item is
     /// answered or discarded.
-    pub fn submit_with(&self, held: impl Send + 'static, items: Vec<Item>) -> Submission {
+    pub fn submit_with<K: Kind>(
+        &self,
+        held: impl Send + 'static,
+        items: Vec<Item<K>>,
+    ) -> Submission<K> {
         let shared = &self.handle.shared;
         let (slots, submission) = submission::begin(items.len(), held);
         let catalogue = shared.executor.catalogue().current();
         let submitted_at = Instant::now();
-        let entries = items.into_iter().zip(slots).map(|(item, slot)| {
+        let entries = items.into_iter().map(Item::mixed).zip(slots).map(|(item, slot)| {
             let weight = weight_of(&item.work, &catalogue);
             let ticket = Ticket { slot, weight, submitted_at };
             Entry { item, ticket }
@@ -332,7 +345,7 @@ async fn run_worker(shared: Arc<Shared>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::Work;
+    use crate::batch::{SettleBackfills, Work};
 
     /// The rest of a batch goes into the next one, whose weight is bounded.
     #[tokio::test]
@@ -341,11 +354,11 @@ mod tests {
         let count = LaneCount::try_from(4).unwrap();
         let executor = Executor::new(pool, count, Arc::default(), vec![]);
         let queue = CommandQueue::start(Arc::new(executor), 1);
-        let (mut slots, _submission) = submission::begin(2, ());
+        let (mut slots, _submission) = submission::begin::<Work>(2, ());
         let mut entry = |weight| {
             let item = Item {
                 lane: Lane(1),
-                work: Work::SettleBackfills,
+                work: SettleBackfills.into(),
                 origin: Origin::Request(uuid::Uuid::from_u128(1)),
             };
             (item, Ticket { slot: slots.remove(0), weight, submitted_at: Instant::now() })

@@ -15,7 +15,7 @@ use plaudit_domain::ids::TaskId;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{Applied, Item, Origin, Outcome, Work};
+use crate::batch::{Item, Origin, Settle};
 use crate::error::ExecuteError;
 use crate::pool::{self, Borrowed, within};
 use crate::queue::CommandQueue;
@@ -98,7 +98,7 @@ async fn sweep(pool: &PgPool, queue: &CommandQueue) -> Result<Swept, Arc<Execute
     }
     let item = |((lane, user), streaks)| Item {
         lane,
-        work: Work::Settle { user, streaks, as_of },
+        work: Settle { user, streaks, as_of },
         origin: Origin::Sweeper,
     };
     let submission = queue.submit(users.into_iter().map(item).collect());
@@ -107,13 +107,9 @@ async fn sweep(pool: &PgPool, queue: &CommandQueue) -> Result<Swept, Arc<Execute
     match tokio::time::timeout(APPLY_MAX, submission).await {
         Ok(applied) => Ok(match applied? {
             // Users for whom nothing can be decided would be due again at once.
-            applied if applied.iter().all(is_failed) => Swept::Users(0),
+            applied if applied.iter().all(|applied| applied.answer.is_err()) => Swept::Users(0),
             _ => Swept::Users(count),
         }),
         Err(_) => Ok(Swept::LanesBusy),
     }
-}
-
-fn is_failed(applied: &Applied) -> bool {
-    matches!(applied.outcome, Outcome::Failed(_))
 }

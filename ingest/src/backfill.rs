@@ -20,7 +20,9 @@ use plaudit_domain::lane::Lane;
 use plaudit_event_store::backfills::lease::{self, Lease};
 use plaudit_event_store::backfills::{BackfillState, bounds};
 use plaudit_event_store::pool::Deadlined;
-use plaudit_event_store::{Applied, CommandQueue, ExecuteError, Item, Origin, Work};
+use plaudit_event_store::{
+    Applied, CommandQueue, ExecuteError, Item, Kind, Origin, SettleBackfills,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -162,13 +164,17 @@ impl BackfillWorker {
             return Ok(());
         }
         let origin = Origin::Backfill { task: lease.task.clone(), from: None };
-        let item = |lane: Lane| Item { lane, work: Work::SettleBackfills, origin: origin.clone() };
+        let item = |lane: Lane| Item { lane, work: SettleBackfills, origin: origin.clone() };
         self.apply(lease, lanes.into_iter().map(item).collect()).await?;
         Ok(())
     }
 
     /// Applies items as background work and renews the lease meanwhile.
-    async fn apply(&self, lease: &Lease, items: Vec<Item>) -> Result<Vec<Applied>, StopReason> {
+    async fn apply<K: Kind>(
+        &self,
+        lease: &Lease,
+        items: Vec<Item<K>>,
+    ) -> Result<Vec<Applied<K::Answer>>, StopReason> {
         let mut submission = self.queue.submit(items);
         loop {
             tokio::select! {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plaudit_actions::memory;
-use plaudit_event_store::{Item, Work};
+use plaudit_event_store::{CountPast, Incoming};
 
 /// Bytes of mapped items beyond which no further record is mapped. Above the limit at which polling
 /// stops, so that only records that become much larger when they are mapped reach it.
@@ -75,16 +75,20 @@ impl Drop for Charge {
     }
 }
 
-/// Returns the memory that an item takes until it is applied, in bytes.
-pub fn item_bytes(item: &Item) -> usize {
-    let held = match &item.work {
-        Work::Action(action) | Work::CountPast { action, .. } => memory::of_action(action),
-        Work::Park(parked) => {
+/// Returns the memory that work takes until it is applied, in bytes.
+pub fn incoming_bytes(work: &Incoming) -> usize {
+    let held = match work {
+        Incoming::Action(action) => memory::of_action(action),
+        Incoming::Park(parked) => {
             parked.bytes.len() + parked.reason.len() + memory::of_value(&parked.headers)
         }
-        _ => 0,
     };
     ENTRY_BYTES + held
+}
+
+/// Returns the memory that a past action takes until it is counted, in bytes.
+pub fn past_bytes(past: &CountPast) -> usize {
+    ENTRY_BYTES + memory::of_action(&past.action)
 }
 
 /// Returns the bytes charged for a record before it is mapped: its length, and what its value takes
@@ -96,13 +100,11 @@ pub fn record_bytes(length: usize, value: Option<&[u8]>) -> usize {
 #[cfg(test)]
 mod tests {
     use plaudit_domain::action::{Action, Parts};
-    use plaudit_domain::lane::Lane;
-    use plaudit_event_store::{Origin, SourcePosition};
     use serde_json::json;
 
     use super::*;
 
-    fn action(data: &serde_json::Value) -> Item {
+    fn action(data: &serde_json::Value) -> Incoming {
         let data = data.as_object().cloned().unwrap();
         let parts = Parts {
             user: "u",
@@ -112,9 +114,7 @@ mod tests {
             time: "2026-03-29T12:00:00Z",
             data,
         };
-        let at = SourcePosition { topic: "t".into(), incarnation: 0, partition: 0, offset: 0 };
-        let work = Work::Action(Action::new(parts).unwrap());
-        Item { lane: Lane(0), work, origin: Origin::Record(at) }
+        Incoming::Action(Action::new(parts).unwrap())
     }
 
     /// 64 KB of small objects take 6 MB once they are parsed.
@@ -123,7 +123,7 @@ mod tests {
         let data = json!({"a": vec![json!({"": 0}); 8_000]});
         let text = data.to_string();
         assert!(text.len() < 64 * 1024);
-        assert!(item_bytes(&action(&data)) > 8_000 * 664);
+        assert!(incoming_bytes(&action(&data)) > 8_000 * 664);
         assert!(record_bytes(text.len(), Some(text.as_bytes())) > 8_000 * 664);
     }
 
@@ -134,7 +134,7 @@ mod tests {
         .to_string();
         assert_eq!(record_bytes(text.len(), Some(text.as_bytes())), text.len());
         assert_eq!(record_bytes(7, None), 7);
-        assert!(item_bytes(&action(&json!({"coins": 50, "room": "r7"}))) < 2_048);
+        assert!(incoming_bytes(&action(&json!({"coins": 50, "room": "r7"}))) < 2_048);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use plaudit_actions::formats::Unavailable;
 use plaudit_actions::record::OwnedRecord;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::{Item, SourcePosition, Work};
+use plaudit_event_store::{Incoming, Item, SourcePosition};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +41,7 @@ pub enum Polled {
         bytes: usize,
     },
     /// Records were removed from Kafka before they were read. `at` is the last of them.
-    Loss { at: SourcePosition, pass: u64, item: Box<Item> },
+    Loss { at: SourcePosition, pass: u64, item: Box<Item<Incoming>> },
 }
 
 impl Polled {
@@ -184,9 +184,9 @@ impl Mapper {
         // The consumer's thread is gone only if nothing will be stored.
         let _ = self.signals.send(Signal::Withheld { at, pass, why });
     }
-    fn count(&self, items: &[Item]) {
+    fn count(&self, items: &[Item<Incoming>]) {
         self.catalogue.count_unmatched(items);
-        let parked = items.iter().filter(|item| !matches!(item.work, Work::Action(_))).count();
+        let parked = items.iter().filter(|item| matches!(item.work, Incoming::Park(_))).count();
         metrics::counter!("plaudit_ingest_parked_total").increment(parked as u64);
         metrics::counter!("plaudit_ingest_actions_total").increment((items.len() - parked) as u64);
     }

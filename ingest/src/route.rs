@@ -10,7 +10,7 @@ use plaudit_actions::record::RawRecord;
 use plaudit_actions::sources::{Mapped, ParkReason, Sources};
 use plaudit_domain::action::Action;
 use plaudit_domain::lane::{Lane, LaneCount};
-use plaudit_event_store::{Item, Origin, ParkedRecord, SourcePosition, Work};
+use plaudit_event_store::{Incoming, Item, Origin, ParkedRecord, SourcePosition};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -40,7 +40,7 @@ impl Router {
         &self,
         record: &RawRecord<'_>,
         at: &SourcePosition,
-    ) -> Result<Vec<Item>, Unavailable> {
+    ) -> Result<Vec<Item<Incoming>>, Unavailable> {
         let sources = Arc::clone(&self.sources.borrow());
         // A bug in a mapping must not stop a partition.
         let mapped = catch_unwind(AssertUnwindSafe(|| sources.map(record)));
@@ -60,7 +60,7 @@ impl Router {
         record: &RawRecord<'_>,
         at: &SourcePosition,
         is_mapped: bool,
-    ) -> Item {
+    ) -> Item<Incoming> {
         let why = match mapped {
             Mapped::Park(why) => why,
             Mapped::Action(action) => {
@@ -68,7 +68,7 @@ impl Router {
                 let Some(why) = too_early(&action, record.timestamp, tolerance) else {
                     let lane = Lane::of(action.user.as_str(), self.lane_count);
                     let origin = Origin::Record(at.clone());
-                    return Item { lane, work: Work::Action(action), origin };
+                    return Item { lane, work: Incoming::Action(action), origin };
                 };
                 why
             }
@@ -120,12 +120,12 @@ pub fn lane_of_partition(at: &SourcePosition, lane_count: LaneCount) -> Lane {
 }
 
 /// Returns the item that parks a record, in the lane of its user or else of its partition.
-pub fn park(parked: ParkedRecord, at: &SourcePosition, lane_count: LaneCount) -> Item {
+pub fn park(parked: ParkedRecord, at: &SourcePosition, lane_count: LaneCount) -> Item<Incoming> {
     let lane = match &parked.user {
         Some(user) => Lane::of(user.as_str(), lane_count),
         None => lane_of_partition(at, lane_count),
     };
-    Item { lane, work: Work::Park(parked), origin: Origin::Record(at.clone()) }
+    Item { lane, work: Incoming::Park(parked), origin: Origin::Record(at.clone()) }
 }
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ mod tests {
         Router::new(watch::channel(Arc::default()).1, lanes, Duration::from_secs(300))
     }
 
-    fn items(value: &[u8]) -> Vec<Item> {
+    fn items(value: &[u8]) -> Vec<Item<Incoming>> {
         let position =
             SourcePosition { topic: "t".into(), incarnation: 0, partition: 3, offset: 7 };
         let timestamp = Some("2026-03-29T12:00:00Z".parse().unwrap());
@@ -162,23 +162,23 @@ mod tests {
     fn an_action_lies_in_the_lane_of_its_user() {
         let items = items(&event("2026-03-29T12:00:00Z"));
         assert_eq!(items[0].lane, Lane::of("u", LaneCount::try_from(64).unwrap()));
-        assert!(matches!(&items[0].work, Work::Action(action) if action.user.as_str() == "u"));
+        assert!(matches!(&items[0].work, Incoming::Action(action) if action.user.as_str() == "u"));
     }
 
     #[test]
     fn rule_22_what_names_no_user_lies_in_the_lane_of_its_partition() {
         let items = items(b"garbage");
         assert_eq!(items[0].lane, Lane::of("t/3", LaneCount::try_from(64).unwrap()));
-        let Work::Park(parked) = &items[0].work else { panic!("{items:?}") };
+        let Incoming::Park(parked) = &items[0].work else { panic!("{items:?}") };
         assert_eq!((parked.bytes.as_slice(), parked.repairable), (&b"garbage"[..], false));
         assert_eq!(parked.id, ParkedRecord::id_of("t\u{1f}0\u{1f}3\u{1f}7\u{1f}0"));
     }
 
     #[test]
     fn rule_03_an_action_from_the_future_is_parked_and_blocks_no_one() {
-        assert!(matches!(items(&event("2026-03-29T12:05:00Z"))[0].work, Work::Action(_)));
+        assert!(matches!(items(&event("2026-03-29T12:05:00Z"))[0].work, Incoming::Action(_)));
         let items = items(&event("2026-03-29T12:05:00.000001Z"));
-        let Work::Park(parked) = &items[0].work else { panic!("{items:?}") };
+        let Incoming::Park(parked) = &items[0].work else { panic!("{items:?}") };
         assert!(!parked.repairable);
         assert_eq!(parked.user.as_ref().map(plaudit_domain::ids::UserId::as_str), Some("u"));
         assert!(parked.reason.contains("more than PT5M after"), "{}", parked.reason);

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{
-    Applied, CommandQueue, ExecuteError, Item, Origin, Outcome, SourcePosition, Submission, Work,
+    ActionAnswer, Applied, CommandQueue, ExecuteError, Incoming, Item, Origin, SourcePosition,
+    Submission,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{IngestHealth, Subject};
-use crate::mapped_room::{Charge, item_bytes};
+use crate::mapped_room::{Charge, incoming_bytes};
 use crate::offsets::tracker::{BatchId, LaneShare};
 use crate::signal::Signal;
 use crate::source_partition::SourcePartition;
@@ -28,7 +29,7 @@ pub struct WorkerBatch {
 #[derive(Debug)]
 pub struct WorkerShare {
     lane: Lane,
-    items: Vec<Item>,
+    items: Vec<Item<Incoming>>,
     /// The indexes of the items that name lost records.
     losses: Vec<usize>,
     /// Held until the share is applied or abandoned.
@@ -40,13 +41,13 @@ impl WorkerShare {
         Self { lane, items: Vec::new(), losses: Vec::new(), charge }
     }
 
-    pub fn add(&mut self, item: Item) {
-        self.charge.add(item_bytes(&item));
+    pub fn add(&mut self, item: Item<Incoming>) {
+        self.charge.add(incoming_bytes(&item.work));
         self.items.push(item);
     }
 
     /// Adds an item that names lost records.
-    pub fn add_loss(&mut self, item: Item) {
+    pub fn add_loss(&mut self, item: Item<Incoming>) {
         self.losses.push(self.items.len());
         self.add(item);
     }
@@ -115,7 +116,7 @@ impl Worker {
     ) -> impl Future<Output = ()> + Send + use<> {
         let began = Instant::now();
         let size = share.size();
-        let losses: Vec<(usize, Item)> =
+        let losses: Vec<(usize, Item<Incoming>)> =
             share.losses.iter().map(|at| (*at, share.items[*at].clone())).collect();
         let WorkerShare { items, charge, .. } = share;
         let submission = self.queue.submit(items);
@@ -152,8 +153,8 @@ fn pass_on(ended: Result<(), JoinError>) {
 /// error means that the queue has ended.
 async fn applied(
     queue: &CommandQueue,
-    submission: Submission,
-    losses: Vec<(usize, Item)>,
+    submission: Submission<Incoming>,
+    losses: Vec<(usize, Item<Incoming>)>,
     health: &IngestHealth,
 ) -> Result<(), Arc<ExecuteError>> {
     let applied = submission.await?;
@@ -171,14 +172,17 @@ async fn applied(
 /// Returns the losses that were skipped because their lane had already applied later records of the
 /// partition. They are submitted again under their own id, which follows from their offsets, so
 /// that each is named exactly once.
-fn unnamed_losses(losses: Vec<(usize, Item)>, applied: &[Applied]) -> Vec<Item> {
+fn unnamed_losses(
+    losses: Vec<(usize, Item<Incoming>)>,
+    applied: &[Applied<ActionAnswer>],
+) -> Vec<Item<Incoming>> {
     let is_unnamed = |at: usize| {
-        applied.get(at).is_some_and(|applied| applied.outcome == Outcome::AlreadyApplied)
+        applied.get(at).is_some_and(|applied| applied.answer == ActionAnswer::AlreadyApplied)
     };
     let unnamed = losses.into_iter().filter(|(at, _)| is_unnamed(*at));
     let by_id = unnamed.filter_map(|(_, item)| match &item.work {
-        Work::Park(parked) => Some(Item { origin: Origin::Request(parked.id), ..item }),
-        _ => None,
+        Incoming::Park(parked) => Some(Item { origin: Origin::Request(parked.id), ..item }),
+        Incoming::Action(_) => None,
     });
     by_id.collect()
 }

@@ -13,7 +13,10 @@ use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::parked::{self, Parked};
 use plaudit_event_store::pool::{ANSWER_MAX, within};
-use plaudit_event_store::{Applied, CommandQueue, Item, Origin, Outcome, ParkedResolution, Work};
+use plaudit_event_store::{
+    ActionAnswer, Applied, CommandQueue, Incoming, Item, NotApplied, Origin, ResolveAnswer,
+    ResolveParked,
+};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -115,7 +118,7 @@ impl Resolver {
             return self.release_for_many(&parked, verdict, operator).await;
         }
         let applied = self.release_one(&parked, verdict, operator).await?;
-        let mut released = self.begun(id, &applied).await?;
+        let mut released = self.begun(id, applied).await?;
         if parked.repairable {
             self.release_waiting(&parked, operator, true, &mut released).await?;
         }
@@ -132,8 +135,8 @@ impl Resolver {
         let parked = self.find(id).await?;
         let operator = Operator { by: by.to_owned(), reason: Some(reason.clone()) };
         let item = self.item(&parked, ParkedVerdict::Discard { reason }, &operator.by, vec![]);
-        let applied = in_time(self.commands.submit(vec![item])).await?;
-        let mut released = self.begun(id, &applied[0]).await?;
+        let applied = in_time(self.commands.submit_one((), item)).await?;
+        let mut released = self.begun(id, applied).await?;
         if user_of(&parked).is_none() {
             self.record(OperationKind::DiscardParked, id, &operator).await?;
         }
@@ -170,22 +173,20 @@ impl Resolver {
         }
     }
 
-    /// Turns the outcome of a decision into its result. If another operator decided
+    /// Turns the answer to a decision into its result. If another operator decided
     /// between [`Self::find`] and the batch, the error names them.
-    async fn begun(&self, id: Uuid, applied: &Applied) -> Result<Released, ResolveError> {
-        match &applied.outcome {
-            Outcome::ParkedResolved { applied: count, duplicates } => Ok(Released {
+    async fn begun(&self, id: Uuid, applied: Resolved) -> Result<Released, ResolveError> {
+        let Applied { answer, position } = applied;
+        match counts_of(id, answer)? {
+            Some((applied, duplicates)) => Ok(Released {
                 id,
-                applied: *count,
-                duplicates: *duplicates,
+                applied,
+                duplicates,
                 followed: 0,
                 stopped: None,
-                position: Some(applied.position),
+                position: Some(position),
             }),
-            Outcome::NotParked => {
-                Err(self.find(id).await.err().unwrap_or(ResolveError::Unknown(id)))
-            }
-            other => Err(refusal(id, other)),
+            None => Err(self.find(id).await.err().unwrap_or(ResolveError::Unknown(id))),
         }
     }
 
@@ -197,11 +198,10 @@ impl Resolver {
         verdict: ParkedVerdict,
         by: &str,
         actions: Vec<Action>,
-    ) -> Item {
+    ) -> Item<ResolveParked> {
         let at = self.commands.clock().now();
         let decision = Resolution { parked: parked.id, verdict, by: by.to_owned(), at };
-        let work =
-            Work::ResolveParked(ParkedResolution { decision, user: user_of(parked), actions });
+        let work = ResolveParked { decision, user: user_of(parked), actions };
         Item { lane: parked.lane, work, origin: origin(parked) }
     }
 
@@ -220,10 +220,10 @@ impl Resolver {
         parked: &Parked,
         verdict: ParkedVerdict,
         operator: &Operator,
-    ) -> Result<Applied, ResolveError> {
+    ) -> Result<Resolved, ResolveError> {
         let actions = self.actions_of(parked).await?;
         let item = self.item(parked, verdict, &operator.by, actions);
-        Ok(in_time(self.commands.submit(vec![item])).await?.remove(0))
+        in_time(self.commands.submit_one((), item)).await
     }
 
     /// Releases a record that names no user and may hold actions of several. The actions are
@@ -239,25 +239,28 @@ impl Resolver {
         let lanes = self.commands.lane_count();
         let items = actions.into_iter().map(|action| Item {
             lane: Lane::of(action.user.as_str(), lanes),
-            work: Work::Action(action),
+            work: Incoming::Action(action),
             origin: origin(parked),
         });
         let applied = in_time(self.commands.submit(items.collect())).await?;
-        let count = |outcome: &Outcome| applied.iter().filter(|a| a.outcome == *outcome).count();
-        let (accepted, duplicates) = (count(&Outcome::Accepted), count(&Outcome::Duplicate));
+        let count = |answer: ActionAnswer| applied.iter().filter(|a| a.answer == answer).count();
+        let (accepted, duplicates) =
+            (count(ActionAnswer::Accepted), count(ActionAnswer::Duplicate));
         // If an action waits behind another record of its user, it is parked in a record of its
         // own.
-        let stopped = applied.iter().find_map(|applied| match &applied.outcome {
-            Outcome::Parked { id, reason } => Some(Stopped { id: *id, reason: reason.clone() }),
-            _ => None,
+        let stopped = applied.iter().find_map(|applied| match &applied.answer {
+            ActionAnswer::Parked { id, reason } => {
+                Some(Stopped { id: *id, reason: reason.clone() })
+            }
+            ActionAnswer::Accepted | ActionAnswer::Duplicate | ActionAnswer::AlreadyApplied => None,
         });
         let position = match applied.as_slice() {
             [one] => Some(one.position),
             _ => None,
         };
         let decision = self.item(parked, verdict, &operator.by, vec![]);
-        let noted = in_time(self.commands.submit(vec![decision])).await?;
-        let noted = self.begun(parked.id, &noted[0]).await?;
+        let noted = in_time(self.commands.submit_one((), decision)).await?;
+        let noted = self.begun(parked.id, noted).await?;
         self.record(OperationKind::ReleaseParked, parked.id, operator).await?;
         Ok(Released { applied: accepted, duplicates, stopped, position, ..noted })
     }
@@ -301,18 +304,18 @@ impl Resolver {
                 return Ok(());
             }
             let applied = in_time(self.commands.submit(items)).await?;
-            for (waiting, applied) in queue.iter().zip(&applied) {
+            for (waiting, applied) in queue.iter().zip(applied) {
                 released.position = Some(applied.position);
-                match &applied.outcome {
-                    Outcome::ParkedResolved { applied, duplicates } => {
+                match counts_of(waiting.id, applied.answer) {
+                    Ok(Some((applied, duplicates))) => {
                         released.applied += applied;
                         released.duplicates += duplicates;
                         released.followed += 1;
                     }
                     // Another operator has released or discarded it since.
-                    Outcome::NotParked => {}
-                    other => {
-                        let reason = refusal(waiting.id, other).to_string();
+                    Ok(None) => {}
+                    Err(refusal) => {
+                        let reason = refusal.to_string();
                         released.stopped = Some(Stopped { id: waiting.id, reason });
                         return Ok(());
                     }
@@ -331,14 +334,22 @@ where
     within(ANSWER_MAX, async { asked.await.map_err(ResolveError::from) }).await
 }
 
-fn refusal(id: Uuid, outcome: &Outcome) -> ResolveError {
-    match outcome {
-        Outcome::Behind(first) => ResolveError::Behind { id, first: *first },
-        Outcome::Parked { reason, .. } | Outcome::Failed(reason) => {
-            ResolveError::Unapplied(reason.clone())
+/// The answer to a decision about a record, with a position at or after its effect.
+type Resolved = Applied<Result<ResolveAnswer, NotApplied>>;
+
+/// Returns the numbers of actions that were applied now and before. `None`: the record is not
+/// parked any more.
+fn counts_of(
+    id: Uuid,
+    answer: Result<ResolveAnswer, NotApplied>,
+) -> Result<Option<(usize, usize)>, ResolveError> {
+    match answer {
+        Ok(ResolveAnswer::Resolved { applied, duplicates }) => Ok(Some((applied, duplicates))),
+        Ok(ResolveAnswer::NotParked) => Ok(None),
+        Ok(ResolveAnswer::Behind(first)) => Err(ResolveError::Behind { id, first }),
+        Ok(ResolveAnswer::StaysParked(reason)) | Err(NotApplied(reason)) => {
+            Err(ResolveError::Unapplied(reason))
         }
-        // Other outcomes are handled in `begun`, or do not occur.
-        _ => ResolveError::Unknown(id),
     }
 }
 

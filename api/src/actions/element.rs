@@ -8,7 +8,7 @@ use plaudit_actions::cloud_events::{self, KAFKA_PREFIX, STRUCTURED, Unreadable, 
 use plaudit_domain::action::{self, Action};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, LaneCount};
-use plaudit_event_store::{ParkedRecord, Work};
+use plaudit_event_store::{Incoming, ParkedRecord};
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
@@ -102,21 +102,21 @@ impl Element {
 
     /// Returns the work that the element causes, and its lane. An action later than `latest` is
     /// from the future and is parked.
-    pub fn work(self, latest: Timestamp, lane_count: LaneCount) -> (Lane, Work) {
+    pub fn work(self, latest: Timestamp, lane_count: LaneCount) -> (Lane, Incoming) {
         let lane = |key: &str| Lane::of(key, lane_count);
         match self.action {
             Ok(action) if action.occurred_at > latest => {
                 let reason = format!("`time` {} is in the future", action.occurred_at);
                 let record = ParkedRecord::of_action(&action, &reason, false);
                 let as_sent = ParkedRecord { headers: self.headers, bytes: self.bytes, ..record };
-                (lane(action.user.as_str()), Work::Park(as_sent))
+                (lane(action.user.as_str()), Incoming::Park(as_sent))
             }
-            Ok(action) => (lane(action.user.as_str()), Work::Action(action)),
+            Ok(action) => (lane(action.user.as_str()), Incoming::Action(action)),
             Err(ref unreadable) => {
                 let record = self.parked(unreadable);
                 let key =
                     record.user.as_ref().map_or_else(|| record.id.to_string(), UserId::to_string);
-                (lane(&key), Work::Park(record))
+                (lane(&key), Incoming::Park(record))
             }
         }
     }
@@ -168,15 +168,17 @@ mod tests {
     const EVENT: &str = r#"{"specversion":"1.0","source":"/gifts","id":"g-1","type":"gift.sent","subject":"u42",
         "time":"2026-03-29T01:30:00Z","data":{"coins":50}}"#;
 
-    fn work(element: Element, latest: &str) -> Work {
+    fn work(element: Element, latest: &str) -> Incoming {
         element.work(latest.parse().unwrap(), 64.try_into().unwrap()).1
     }
 
     #[test]
     fn an_action_from_the_future_is_parked_under_its_identity() {
         let element = || Element::structured(EVENT);
-        assert!(matches!(work(element(), "2026-03-29T01:30:00Z"), Work::Action(_)));
-        let Work::Park(record) = work(element(), "2026-03-29T01:29:59Z") else { panic!("parked") };
+        assert!(matches!(work(element(), "2026-03-29T01:30:00Z"), Incoming::Action(_)));
+        let Incoming::Park(record) = work(element(), "2026-03-29T01:29:59Z") else {
+            panic!("parked")
+        };
         assert_eq!((record.bytes.as_slice(), record.repairable), (EVENT.as_bytes(), false));
     }
 
@@ -186,7 +188,7 @@ mod tests {
             [r#"{"source":"/gifts","id":"g-1","subject":"u42"}"#, "7", "null", r#"{"id":{}}"#]
         {
             let element = Element::structured(sent);
-            let Work::Park(record) = work(element, "2026-03-29T01:30:00Z") else {
+            let Incoming::Park(record) = work(element, "2026-03-29T01:30:00Z") else {
                 panic!("parked: {sent}")
             };
             assert_eq!(record.bytes, sent.as_bytes());
@@ -221,7 +223,7 @@ mod tests {
         assert!(read(b"").action.unwrap().data.is_empty());
         assert_eq!(read(b"[1]").action.unwrap_err(), Unreadable::DataNotObject);
         assert!(Element::binary(&headers, b"{").is_err());
-        let Work::Park(record) = work(read(b"[1]"), "2026-03-29T01:30:00Z") else {
+        let Incoming::Park(record) = work(read(b"[1]"), "2026-03-29T01:30:00Z") else {
             panic!("parked")
         };
         assert_eq!(record.headers["ce_subject"], "首", "as a Kafka record would carry it");
@@ -250,7 +252,8 @@ mod tests {
     fn a_reason_is_one_short_line_whatever_it_repeats() {
         let time = "first\\nsecond".repeat(10_000);
         let sent = EVENT.replace("2026-03-29T01:30:00Z", &time);
-        let Work::Park(record) = work(Element::structured(&sent), "2026-03-29T01:30:00Z") else {
+        let Incoming::Park(record) = work(Element::structured(&sent), "2026-03-29T01:30:00Z")
+        else {
             panic!("parked")
         };
         assert_eq!(record.reason.chars().count(), REASON_CHARS_MAX);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use plaudit_event_store::{Batch, Item, Origin, Work, rewards};
+use plaudit_event_store::{Batch, Item, Origin, StartDeliveries, rewards};
 use plaudit_projections::verify::verify;
 
 use super::support::{Api, auditor, client, operator, producer};
@@ -252,7 +252,7 @@ async fn a_reward_that_may_be_paid_is_revoked_with_a_warning() {
         rewards::load(&api.pool, lane, &user, None, None, 9, jiff::Timestamp::now()).await;
     let rewards = rewards.unwrap().rows.into_iter().map(|row| row.reward);
     let rewards = rewards.filter(|reward| reward.grant.to_string() == sent).collect();
-    let work = Work::StartDeliveries { user, rewards };
+    let work = StartDeliveries { user, rewards };
     let item = Item { lane, work, origin: Origin::Follower };
     api.executor.execute(&Batch { items: vec![item], checkpoints: vec![] }).await.unwrap();
     let failed = json!({"grant": sent, "reason": "no answer"});

@@ -8,7 +8,7 @@ use super::support::{Api, action, auditor, operator, producer, request};
 /// Parks an action of `u42` for a repairable reason, as a failed source mapping would.
 pub async fn blocked(api: &Api, name: &str) -> String {
     use plaudit_domain::lane::Lane;
-    use plaudit_event_store::{Batch, Item, Origin, ParkedRecord, Work};
+    use plaudit_event_store::{Batch, Incoming, Item, Origin, ParkedRecord};
     let event = action("u42", "gift.sent", name, json!({"coins": 10}));
     let record = ParkedRecord {
         id: ParkedRecord::id_of(name),
@@ -21,7 +21,7 @@ pub async fn blocked(api: &Api, name: &str) -> String {
     let id = record.id.to_string();
     let lane = Lane::of("u42", api.executor.lane_count());
     let origin = Origin::Request(record.id);
-    let items = vec![Item { lane, work: Work::Park(record), origin }];
+    let items = vec![Item { lane, work: Incoming::Park(record), origin }];
     api.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
     id
 }

@@ -7,7 +7,7 @@ use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::Verdict;
 use plaudit_event_store::deliveries::{self, Due, Noted};
-use plaudit_event_store::{ExecuteError, Item, Origin, Work};
+use plaudit_event_store::{ExecuteError, Item, Origin, SettleDeliveries};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -99,7 +99,7 @@ impl Desk {
                 .collect();
             let item = |work| Item { lane, work, origin: Origin::Follower };
             if !settled.is_empty() {
-                items.push(item(Work::SettleDeliveries { user: user.clone(), settled, at }));
+                items.push(item(SettleDeliveries { user: user.clone(), settled, at }));
             }
         }
         Ok(self.execute(items).await?.left_out)

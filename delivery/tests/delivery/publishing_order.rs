@@ -8,7 +8,7 @@ use plaudit_delivery::{Channels, DeliveryOptions};
 use plaudit_domain::user_tasks::{Reward, RewardState};
 use plaudit_embedded::test_cluster;
 use plaudit_embedded::waiting::within;
-use plaudit_event_store::{Outcome, deliveries};
+use plaudit_event_store::{HandAnswer, deliveries};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
@@ -147,11 +147,11 @@ async fn rule_16_what_a_stopped_process_may_have_published_is_not_revoked() {
     deliverer.stop().await;
     assert_eq!(world.events_of("ann").await, ["reward_granted", "reward_granted"]);
     let outcome = revoke(&world, &reward(&world, long).await).await;
-    assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+    assert!(matches!(outcome, HandAnswer::Rejected(_)), "{outcome:?}");
     // What was granted since then is not under way.
     let later = grant(&world, "three").await;
     let outcome = revoke(&world, &later).await;
-    assert!(matches!(outcome, Outcome::ChangedByHand(_)), "{outcome:?}");
+    assert!(matches!(outcome, HandAnswer::Changed(_)), "{outcome:?}");
 
     raise_limit(&world).await;
     let deliverer = world.deliver_with(&options);
@@ -164,7 +164,7 @@ async fn rule_16_what_a_stopped_process_may_have_published_is_not_revoked() {
     deliverer.stop().await;
     assert!(!ids(&world).await.contains(&later.grant));
     let outcome = revoke(&world, &reward(&world, long).await).await;
-    assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+    assert!(matches!(outcome, HandAnswer::Rejected(_)), "{outcome:?}");
     let events = world.events_of("ann").await;
     assert!(!events.contains(&"delivery_started".to_owned()), "{events:?}");
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use plaudit_delivery::Channels;
-use plaudit_event_store::Outcome;
+use plaudit_event_store::HandAnswer;
 use plaudit_event_store::deliveries::{
     self, Attempt, DeliveryState, Listed, Noted, Queued, QueuedAgain,
 };
@@ -146,7 +146,7 @@ async fn a_reward_that_was_given_up_and_revoked_is_not_sent_once_the_endpoint_is
     until_states(&world, &["failed", "failed", "failed"]).await;
     for reward in &rewards {
         let outcome = revoke(&world, reward).await;
-        assert!(matches!(outcome, Outcome::ChangedByHand(_)), "{outcome:?}");
+        assert!(matches!(outcome, HandAnswer::Changed(_)), "{outcome:?}");
     }
     let later = grant(&world, "later").await;
     until_states(&world, &["delivered", "revoked", "revoked", "revoked"]).await;
@@ -179,9 +179,9 @@ async fn a_reward_whose_copy_was_published_can_be_revoked_while_its_endpoint_is_
     .await;
     assert_eq!(states(&world).await, ["claimed", "delivering"]);
     let outcome = revoke(&world, &second).await;
-    assert!(matches!(outcome, Outcome::ChangedByHand(_)), "{outcome:?}");
+    assert!(matches!(outcome, HandAnswer::Changed(_)), "{outcome:?}");
     let outcome = revoke(&world, &first).await;
-    assert!(matches!(outcome, Outcome::Rejected(_)), "the payer may know of it: {outcome:?}");
+    assert!(matches!(outcome, HandAnswer::Rejected(_)), "the payer may know of it: {outcome:?}");
     deliverer.stop().await;
     assert_eq!(payer.grants(), [first.grant.to_string()]);
 }

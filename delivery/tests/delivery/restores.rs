@@ -8,7 +8,9 @@ use plaudit_domain::action::{Action, Parts};
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::rewards::grants;
-use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work, pool, schema};
+use plaudit_event_store::{
+    ActionAnswer, Executor, HandAnswer, Incoming, Item, Origin, pool, schema,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -26,15 +28,14 @@ async fn over(url: &str, other: &World) -> World {
 }
 
 /// The payer says that it paid a grant, under the id that `docs/payers.md` recommends.
-async fn confirm(world: &World, user: &str, grant: Uuid) -> Outcome {
+async fn confirm(world: &World, user: &str, grant: Uuid) -> ActionAnswer {
     let data = json!({ "grant": grant }).as_object().unwrap().clone();
     let id = format!("paid-{grant}");
     let (source, kind) = ("/payer", "plaudit.reward.delivered");
     let parts = Parts { user, source, id: &id, kind, time: AT, data };
-    let work = Work::Action(Action::new(parts).unwrap());
+    let work = Incoming::Action(Action::new(parts).unwrap());
     let item = Item { lane: world.lane_of(user), work, origin: Origin::Request(Uuid::new_v4()) };
-    let batch = Batch { items: vec![item], checkpoints: vec![] };
-    world.executor.execute(&batch).await.unwrap().remove(0).outcome
+    world.executor.execute_one(item).await.unwrap().answer
 }
 
 async fn state_of(world: &World, user: &str, grant: Uuid) -> String {
@@ -71,16 +72,16 @@ async fn after_a_restore_nothing_is_paid_twice_and_what_was_revoked_is_not_sent(
     let paid = ids(&paid);
     assert!(paid.contains(&amends.grant) && !paid.contains(&mistake.grant), "{paid:?}");
     let gold = lost.published().await.into_iter().find(|sent| sent.key == "cid").unwrap().id();
-    assert_eq!(confirm(&lost, "cid", gold).await, Outcome::Accepted);
+    assert_eq!(confirm(&lost, "cid", gold).await, ActionAnswer::Accepted);
     assert_eq!(state_of(&lost, "cid", gold).await, "delivered");
 
     // The restored database, in the documented order: payers' reports are read again, operators and
     // users repeat what they did, and then the delivery starts.
     let restored = over(&backup, &before).await;
-    assert_eq!(confirm(&restored, "cid", gold).await, Outcome::Accepted);
+    assert_eq!(confirm(&restored, "cid", gold).await, ActionAnswer::Accepted);
     assert_eq!(state_of(&restored, "cid", gold).await, "claimable", "it came too early");
     let outcome = revoke(&restored, &mistake).await;
-    assert!(matches!(outcome, Outcome::ChangedByHand(_)), "{outcome:?}");
+    assert!(matches!(outcome, HandAnswer::Changed(_)), "{outcome:?}");
     assert_eq!(grant(&restored, "amends").await.grant, amends.grant, "the line makes the id");
     restored.claim("cid", "team").await;
     let deliverer = restored.deliver();
@@ -95,6 +96,6 @@ async fn after_a_restore_nothing_is_paid_twice_and_what_was_revoked_is_not_sent(
     assert!(!ids(&all).contains(&mistake.grant), "{all:?}");
 
     // The payer knows the grant, and repeats its report.
-    assert_eq!(confirm(&restored, "cid", gold).await, Outcome::Duplicate);
+    assert_eq!(confirm(&restored, "cid", gold).await, ActionAnswer::Duplicate);
     assert_eq!(state_of(&restored, "cid", gold).await, "delivered");
 }

@@ -1,15 +1,15 @@
 //! Grants by hand are delivered as others are; a revoked one is never sent.
 
 use plaudit_domain::catalogue::definition::Payout;
-use plaudit_domain::user_tasks::{Change, Command, Correction, Reward, Seed};
-use plaudit_event_store::{Batch, HandChange, Item, Origin, Outcome, RequestKey, Work, deliveries};
+use plaudit_domain::user_tasks::{Change, Correction, HandCommand, Reward, Seed};
+use plaudit_event_store::{ByHand, HandAnswer, HandChange, Item, Origin, RequestKey, deliveries};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::payer::{Answer, Payer, SECRET};
 use crate::world::{World, eventually, user_id};
 
-async fn correct(world: &World, change: Change, revoked: Option<Reward>) -> Outcome {
+async fn correct(world: &World, change: Change, revoked: Option<Reward>) -> HandAnswer {
     let user = user_id("ann");
     let request = Uuid::now_v7();
     let operation = change.name().to_owned();
@@ -17,11 +17,10 @@ async fn correct(world: &World, change: Change, revoked: Option<Reward>) -> Outc
     let (by, reason) = ("ops".to_owned(), "an outage".to_owned());
     let at = jiff::Timestamp::now();
     let correction = Correction { user, change, by, reason, at, seed: Seed(1) };
-    let command = Box::new(Command::Correct(correction));
-    let work = Work::ByHand { key, command, revoked: revoked.map(Box::new) };
+    let command = Box::new(HandCommand::Correct(correction));
+    let work = ByHand { key, command, revoked: revoked.map(Box::new) };
     let item = Item { lane: world.lane_of("ann"), work, origin: Origin::Request(request) };
-    let batch = Batch { items: vec![item], checkpoints: vec![] };
-    world.executor.execute(&batch).await.unwrap().remove(0).outcome
+    world.executor.execute_one(item).await.unwrap().answer.unwrap()
 }
 
 pub async fn grant(world: &World, line: &str) -> Reward {
@@ -32,12 +31,12 @@ pub async fn grant(world: &World, line: &str) -> Reward {
 pub async fn grant_of(world: &World, line: &str, code: &str) -> Reward {
     let payout = Payout { kind: "currency".to_owned(), code: code.to_owned(), amount: 50 };
     let outcome = correct(world, Change::Grant { line: line.to_owned(), payout }, None).await;
-    let Outcome::ChangedByHand(receipt) = outcome else { panic!("{outcome:?}") };
+    let HandAnswer::Changed(receipt) = outcome else { panic!("{outcome:?}") };
     let HandChange::RewardGranted { reward } = receipt.change else { panic!("{receipt:?}") };
     reward
 }
 
-pub async fn revoke(world: &World, reward: &Reward) -> Outcome {
+pub async fn revoke(world: &World, reward: &Reward) -> HandAnswer {
     let change = Change::Revoke { grant: reward.grant, whole_milestone: false };
     correct(world, change, Some(reward.clone())).await
 }
@@ -53,7 +52,7 @@ async fn a_grant_by_hand_is_published_and_one_that_was_revoked_before_is_not() {
     let world = World::new().await;
     let (revoked, kept) = (grant(&world, "one").await, grant(&world, "two").await);
     let outcome = revoke(&world, &revoked).await;
-    assert!(matches!(outcome, Outcome::ChangedByHand(_)), "{outcome:?}");
+    assert!(matches!(outcome, HandAnswer::Changed(_)), "{outcome:?}");
     let deliverer = world.deliver();
     let published = world.until_published(1).await;
     world.until_caught_up().await;
@@ -70,7 +69,7 @@ async fn a_grant_by_hand_is_published_and_one_that_was_revoked_before_is_not() {
     assert!(all.iter().all(|reward| reward.id() != revoked.grant), "{all:?}");
     // A reward that is on its way can't be revoked.
     let outcome = revoke(&world, &kept).await;
-    assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+    assert!(matches!(outcome, HandAnswer::Rejected(_)), "{outcome:?}");
 }
 
 /// Neither the payer nor the topic gets the reward, although its deliveries had been queued before.
@@ -95,7 +94,7 @@ async fn a_reward_whose_delivery_waits_is_not_sent_once_it_is_revoked() {
     let rows = [queued("kafka", false), queued("wallet", true)];
     deliveries::queue(&rows, &mut world.pool.acquire().await.unwrap()).await.unwrap();
     let outcome = revoke(&world, &reward).await;
-    assert!(matches!(outcome, Outcome::ChangedByHand(_)), "{outcome:?}");
+    assert!(matches!(outcome, HandAnswer::Changed(_)), "{outcome:?}");
     let deliverer = world.deliver_through(&channel);
     eventually("both deliveries are at their end", async || {
         (deliveries_of(&world, reward.grant).await == ["revoked", "revoked"]).then_some(())

@@ -12,7 +12,10 @@ use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::fault_proxy::FaultProxy;
 use plaudit_embedded::{test_cluster, waiting};
 use plaudit_event_store::catalogue_store;
-use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work, pool, schema};
+use plaudit_event_store::{
+    ActionAnswer, Batch, Claim, ClaimAnswer, Executor, Incoming, Item, Origin, Redeliver,
+    RedeliverAnswer, pool, schema,
+};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -160,16 +163,19 @@ impl World {
                 time: AT,
                 data: serde_json::Map::new(),
             };
-            self.item(user, Work::Action(Action::new(parts).unwrap()))
+            self.item(user, Incoming::Action(Action::new(parts).unwrap()))
         };
-        let items: Vec<Item> = users.iter().map(item).collect();
+        let items: Vec<Item<Incoming>> = users.iter().map(item).collect();
         let applied = self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
-        assert!(applied.iter().all(|applied| applied.outcome == Outcome::Accepted), "{applied:?}");
+        assert!(
+            applied.iter().all(|applied| applied.answer == ActionAnswer::Accepted),
+            "{applied:?}"
+        );
     }
 
     /// Claims the rewards that `user` has earned by `task`.
     pub async fn claim(&self, user: &str, task: &str) {
-        let work = Work::Claim {
+        let work = Claim {
             user: user_id(user),
             task: TaskId::try_from(task.to_owned()).unwrap(),
             period: None,
@@ -179,7 +185,7 @@ impl World {
         };
         let items = vec![self.item(user, work)];
         let applied = self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
-        assert!(matches!(applied[0].outcome, Outcome::Claimed(_)), "{applied:?}");
+        assert!(matches!(applied[0].answer, Ok(ClaimAnswer::Claimed(_))), "{applied:?}");
     }
 
     /// An operator requests the redelivery of a grant.
@@ -204,7 +210,7 @@ impl World {
         grant: Uuid,
         (even_if_delivered, keeps_payer): (bool, bool),
     ) {
-        let work = Work::Redeliver {
+        let work = Redeliver {
             user: user_id(user),
             grant,
             by: "olga".to_owned(),
@@ -215,7 +221,7 @@ impl World {
         };
         let items = vec![self.item(user, work)];
         let applied = self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
-        assert_eq!(applied[0].outcome, Outcome::Accepted);
+        assert_eq!(applied[0].answer, Ok(RedeliverAnswer::Accepted));
     }
 
     /// The payer of a grant confirms it by an action.
@@ -234,9 +240,9 @@ impl World {
             time: AT,
             data: data.as_object().unwrap().clone(),
         };
-        let items = vec![self.item(user, Work::Action(Action::new(parts).unwrap()))];
+        let items = vec![self.item(user, Incoming::Action(Action::new(parts).unwrap()))];
         let applied = self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
-        assert_eq!(applied[0].outcome, Outcome::Accepted);
+        assert_eq!(applied[0].answer, ActionAnswer::Accepted);
     }
 
     /// The types of a user's events, in order.
@@ -250,7 +256,7 @@ impl World {
         .unwrap()
     }
 
-    fn item(&self, user: &str, work: Work) -> Item {
+    fn item<K>(&self, user: &str, work: K) -> Item<K> {
         Item { lane: self.lane_of(user), work, origin: Origin::Request(Uuid::new_v4()) }
     }
 

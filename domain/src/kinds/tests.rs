@@ -10,7 +10,7 @@ use super::Kind;
 use crate::catalogue::Catalogue;
 use crate::screen::{ScreenRequest, TaskScreenState, screen};
 use crate::user_tasks::tests::{Given, at, catalogue, daily, day, first_gift, gift, given, user};
-use crate::user_tasks::{Adjustment, Change, Command, Correction, Event, Seed};
+use crate::user_tasks::{Adjustment, Change, Command, Correction, Event, HandCommand, Seed};
 
 #[test]
 fn every_kind_is_found_by_its_name_and_stored_as_it() {
@@ -93,7 +93,7 @@ fn a_correction_goes_by_the_rules_of_the_kind() {
             let (by, reason, change) = ("ops".to_owned(), "a test".to_owned(), change.clone());
             let at = at(when);
             let correction = Correction { user: user(), change, by, reason, at, seed: Seed(1) };
-            let command = Command::Correct(correction);
+            let command = Command::ByHand(HandCommand::Correct(correction));
             let decided =
                 crate::user_tasks::tests::decide(&past.state, &command, &catalogue).unwrap();
             decided.events.iter().map(|event| event.schema().0).collect()

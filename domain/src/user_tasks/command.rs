@@ -28,21 +28,6 @@ pub enum Command {
         /// The time at which the request arrived.
         claimed_at: Timestamp,
     },
-    /// Give the user freezes, which protect periods that end later.
-    GrantFreezes {
-        /// The user.
-        user: UserId,
-        /// The task.
-        task: TaskId,
-        /// The number of freezes, at least 1. Freezes beyond the task's `max` are dropped.
-        count: i64,
-        /// The reason.
-        reason: Option<String>,
-        /// The operator.
-        by: Option<String>,
-        /// The time at which the request arrived.
-        at: Timestamp,
-    },
     /// Record the effects of time alone on rewards and on the streaks that are loaded, and grant
     /// the rewards that waited for a budget and fit by now.
     Settle {
@@ -81,6 +66,28 @@ pub enum Command {
     /// Note that an operator released or discarded a parked record.
     ResolveParked(Resolution),
     /// Change something by hand.
+    ByHand(HandCommand),
+}
+
+/// A request of an operator to change something of a user by hand.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HandCommand {
+    /// Give the user freezes, which protect periods that end later.
+    GrantFreezes {
+        /// The user.
+        user: UserId,
+        /// The task.
+        task: TaskId,
+        /// The number of freezes, at least 1. Freezes beyond the task's `max` are dropped.
+        count: i64,
+        /// The reason.
+        reason: Option<String>,
+        /// The operator.
+        by: Option<String>,
+        /// The time at which the request arrived.
+        at: Timestamp,
+    },
+    /// Change progress, a streak or grants.
     Correct(Correction),
 }
 

@@ -18,7 +18,9 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::command::{ActionInput, Command, ParkedVerdict, PastAction, Resolution};
+use super::command::{
+    ActionInput, BackfillRelease, Command, HandCommand, ParkedVerdict, PastAction, Resolution,
+};
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
 use super::seed::Seed;
@@ -35,7 +37,9 @@ use crate::ids::{TaskId, UserId};
 use measure::Cause;
 
 pub use claim::{ClaimRejection, ClaimRequest, ClaimedMilestone, Rejection, decide_claim};
-pub use delivery::decide_repeated_acknowledgement;
+pub use delivery::{
+    decide_deliveries_settled, decide_deliveries_started, decide_repeated_acknowledgement,
+};
 pub use measure::distinct_values;
 pub use unmoved::{Unmoved, UnmovedReason};
 
@@ -98,60 +102,84 @@ pub fn decide_command(
     catalogue: &Catalogue,
     used: &BudgetsUsed,
 ) -> Result<Decision, Rejection> {
-    let mut decision = decide_unbudgeted(state, command, catalogue)?;
-    budgets::allot(&mut decision.events, catalogue, used);
-    if let Command::Settle { as_of } = command {
-        decision.events.extend(budgets::grant_waiting(state, *as_of, catalogue, used));
-    }
-    Ok(decision)
-}
-
-/// Decides as if budgets held everything.
-fn decide_unbudgeted(
-    state: &UserTasks,
-    command: &Command,
-    catalogue: &Catalogue,
-) -> Result<Decision, Rejection> {
-    match command {
-        Command::ReleaseBackfill(release) => Ok(backfill::release(state, release, catalogue)),
+    let events = match command {
+        Command::ByHand(command) => return decide_by_hand(state, command, catalogue, used),
+        Command::ReleaseBackfill(release) => {
+            return Ok(decide_backfill_release(state, release, catalogue, used));
+        }
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
             let (period, milestone, at) = (period.as_ref(), *milestone, *claimed_at);
             let request = ClaimRequest { task, period, milestone, at };
-            let claimed = decide_claim(state, &request, catalogue)?;
-            Ok(Decision { events: vec![claimed.into()], unmoved: vec![] })
+            vec![decide_claim(state, &request, catalogue)?.into()]
         }
-        Command::GrantFreezes { user: _, task, count, reason, by, at } => {
-            let (reason, by) = (reason.as_deref(), by.as_deref());
-            let request = streak::Grant { task, count: *count, reason, by, at: *at };
-            Ok(Decision { events: streak::grant(state, &request, catalogue)?, unmoved: vec![] })
-        }
-        Command::StartDeliveries { rewards } => {
-            Ok(Decision { events: delivery::start(state, rewards), unmoved: vec![] })
-        }
-        Command::SettleDeliveries { settled, at } => {
-            Ok(Decision { events: delivery::settle(state, settled, *at), unmoved: vec![] })
-        }
-        Command::Settle { as_of } => {
-            Ok(Decision { events: settle::settle(state, *as_of, catalogue), unmoved: vec![] })
-        }
+        Command::StartDeliveries { rewards } => decide_deliveries_started(state, rewards),
+        Command::SettleDeliveries { settled, at } => decide_deliveries_settled(state, settled, *at),
+        Command::Settle { as_of } => decide_settle(state, *as_of, catalogue, used),
         Command::Redeliver { grant, by, reason, at, even_if_delivered, keeps_payer } => {
             let flags = (*even_if_delivered, *keeps_payer);
-            let requested = delivery::redeliver(state, *grant, (by, reason), *at, flags)?;
-            Ok(Decision { events: vec![requested], unmoved: vec![] })
+            vec![delivery::redeliver(state, *grant, (by, reason), *at, flags)?]
         }
-        Command::Correct(correction) => correct::correct(state, correction, catalogue),
-        Command::ResolveParked(Resolution { parked, verdict, by, at }) => {
-            let (parked, by, at) = (parked.to_string(), by.clone(), *at);
-            let resolved = match verdict.clone() {
-                ParkedVerdict::Release { reason } => {
-                    Event::ParkedReleased { parked, by, reason, at }
-                }
-                ParkedVerdict::Discard { reason } => {
-                    Event::ParkedDiscarded { parked, by, reason, at }
-                }
-            };
-            Ok(Decision { events: vec![resolved], unmoved: vec![] })
+        Command::ResolveParked(resolution) => vec![decide_parked_resolution(resolution)],
+    };
+    Ok(Decision { events, unmoved: vec![] })
+}
+
+/// Decides which facts follow from a change by hand.
+///
+/// # Errors
+///
+/// A [`Rejection`]: an answer, not a fault.
+pub fn decide_by_hand(
+    state: &UserTasks,
+    command: &HandCommand,
+    catalogue: &Catalogue,
+    used: &BudgetsUsed,
+) -> Result<Decision, Rejection> {
+    let mut decision = match command {
+        HandCommand::GrantFreezes { user: _, task, count, reason, by, at } => {
+            let (reason, by) = (reason.as_deref(), by.as_deref());
+            let request = streak::Grant { task, count: *count, reason, by, at: *at };
+            Decision { events: streak::grant(state, &request, catalogue)?, unmoved: vec![] }
         }
+        HandCommand::Correct(correction) => correct::correct(state, correction, catalogue)?,
+    };
+    budgets::allot(&mut decision.events, catalogue, used);
+    Ok(decision)
+}
+
+/// Decides which rewards are granted that the backfill of a task holds back: none if it holds none.
+pub fn decide_backfill_release(
+    state: &UserTasks,
+    release: &BackfillRelease,
+    catalogue: &Catalogue,
+    used: &BudgetsUsed,
+) -> Decision {
+    let mut decision = backfill::release(state, release, catalogue);
+    budgets::allot(&mut decision.events, catalogue, used);
+    decision
+}
+
+/// Decides the effects of time alone on rewards and on the streaks that are loaded, and which
+/// waiting rewards the budgets hold by now.
+pub fn decide_settle(
+    state: &UserTasks,
+    as_of: Timestamp,
+    catalogue: &Catalogue,
+    used: &BudgetsUsed,
+) -> Vec<Event> {
+    let mut events = settle::settle(state, as_of, catalogue);
+    budgets::allot(&mut events, catalogue, used);
+    events.extend(budgets::grant_waiting(state, as_of, catalogue, used));
+    events
+}
+
+/// Records an operator's decision about a parked record.
+pub fn decide_parked_resolution(resolution: &Resolution) -> Event {
+    let Resolution { parked, verdict, by, at } = resolution;
+    let (parked, by, at) = (parked.to_string(), by.clone(), *at);
+    match verdict.clone() {
+        ParkedVerdict::Release { reason } => Event::ParkedReleased { parked, by, reason, at },
+        ParkedVerdict::Discard { reason } => Event::ParkedDiscarded { parked, by, reason, at },
     }
 }
 

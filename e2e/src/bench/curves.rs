@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use plaudit_actions::cloud_events;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Batch, Executor, Item, Origin, Work};
+use plaudit_event_store::{Batch, Executor, Incoming, Item, Origin};
 use uuid::Uuid;
 
 use super::Outcome;
@@ -109,7 +109,11 @@ async fn apply(executor: &Executor, database: &Database, users: &[u64]) -> Outco
         let event = kafka::action(id, kafka::GIFT, &name, &time, 1);
         let action = cloud_events::from_structured(event.as_bytes())?;
         let lane = Lane::of(&name, database.lane_count);
-        items.push(Item { lane, work: Work::Action(action), origin: Origin::Request(Uuid::nil()) });
+        items.push(Item {
+            lane,
+            work: Incoming::Action(action),
+            origin: Origin::Request(Uuid::nil()),
+        });
     }
     executor.execute(&Batch { items, checkpoints: vec![] }).await?;
     Ok(())

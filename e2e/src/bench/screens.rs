@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use plaudit_actions::cloud_events;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Batch, Item, Origin, Work};
+use plaudit_event_store::{Batch, Incoming, Item, Origin};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -72,7 +72,7 @@ async fn fill(database: &Database) -> Outcome<()> {
             let action = cloud_events::from_json(&event)?;
             items.push(Item {
                 lane,
-                work: Work::Action(action),
+                work: Incoming::Action(action),
                 origin: Origin::Request(Uuid::now_v7()),
             });
         }

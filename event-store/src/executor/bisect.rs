@@ -3,7 +3,7 @@
 use plaudit_domain::lane::Position;
 
 use super::{Executor, Part};
-use crate::batch::{Applied, Item, Origin, Outcome, ParkedRecord, Work};
+use crate::batch::{Applied, Incoming, Item, NotApplied, Origin, ParkedRecord};
 use crate::error::ExecuteError;
 use crate::lanes::LaneWait;
 
@@ -122,7 +122,7 @@ fn reason_of(why: &ExecuteError) -> String {
     }
 }
 
-/// The outcome of an item that can't be applied.
+/// What becomes of an item that can't be applied.
 enum Unapplied {
     /// An item that parks it with its reason.
     Parked(Box<Item>),
@@ -132,34 +132,24 @@ enum Unapplied {
 
 /// Replaces an item that can't be applied by one that parks it.
 fn park(item: Item, why: &ExecuteError) -> Result<Unapplied, ExecuteError> {
-    let reason = &*reason_of(why);
-    let record = match &item.work {
-        Work::Action(action) => ParkedRecord::of_action(action, reason, true),
-        // Parking itself was refused: the database can't store the headers.
-        Work::Park(record) if record.headers != serde_json::json!({}) => ParkedRecord {
-            reason: reason.to_owned(),
-            headers: serde_json::json!({}),
-            ..record.clone()
-        },
-        Work::Park(_) => return Err(ExecuteError::Unreadable(reason.to_owned())),
-        Work::Claim { .. }
-        | Work::ClaimAll { .. }
-        | Work::CountPast { .. }
-        | Work::SettleBackfills
-        | Work::ReleaseBackfill { .. }
-        | Work::Settle { .. }
-        | Work::ByHand { .. }
-        | Work::StartDeliveries { .. }
-        | Work::SettleDeliveries { .. }
-        | Work::Redeliver { .. }
-        | Work::ResolveParked(_) => {
+    let reason = reason_of(why);
+    let incoming = match item.work.not_applied(NotApplied(reason.clone())) {
+        Err(incoming) => incoming,
+        Ok(answer) => {
             tracing::error!(error = %why, "a command can't be applied: {why}");
             let position = Position { lane: item.lane, number: 0 };
-            let outcome = Outcome::Failed(reason.to_owned());
-            return Ok(Unapplied::Failed(Box::new(Applied { outcome, position })));
+            return Ok(Unapplied::Failed(Box::new(Applied { answer, position })));
         }
     };
-    Ok(Unapplied::Parked(Box::new(Item { work: Work::Park(record), ..item })))
+    let record = match incoming {
+        Incoming::Action(action) => ParkedRecord::of_action(action, &reason, true),
+        // Parking itself was refused: the database can't store the headers.
+        Incoming::Park(record) if record.headers != serde_json::json!({}) => {
+            ParkedRecord { reason, headers: serde_json::json!({}), ..record.clone() }
+        }
+        Incoming::Park(_) => return Err(ExecuteError::Unreadable(reason)),
+    };
+    Ok(Unapplied::Parked(Box::new(Item { work: Incoming::Park(record).into(), ..item })))
 }
 
 /// Returns the index at which to split items: near the middle, and never inside one record, since a

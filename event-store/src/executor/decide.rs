@@ -12,9 +12,9 @@ mod loaded;
 mod metadata;
 mod needed;
 mod parked;
+mod settle;
 mod streaks;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,18 +24,15 @@ use jiff::Timestamp;
 use plaudit_domain::catalogue::{BudgetsUsed, Catalogue};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_domain::user_tasks::{
-    BackfillRelease, ClaimRequest, Command, Decision, Event, Rejection, Seed, UserTasks,
-    decide_command, evolve,
-};
+use plaudit_domain::user_tasks::{Event, UserTasks, evolve};
 use uuid::Uuid;
 
 use super::bisect::is_same_record;
 use crate::acknowledgements::IgnoredAcknowledgements;
 use crate::backfills::OpenBackfills;
 use crate::batch::{
-    ChangedUser, Changes, ClaimKey, HandReceipt, Item, NewEvent, Origin, Outcome, Receipt,
-    RequestKey, Work,
+    ChangedUser, Changes, ClaimKey, HandReceipt, Item, NewEvent, NotApplied, Receipt, RequestKey,
+    Work,
 };
 use crate::catalogue_store::InForce;
 use crate::error::ExecuteError;
@@ -43,8 +40,8 @@ use crate::lanes::Locked;
 use crate::parked::ParkedQueues;
 use crate::reversals::FoundReversals;
 use crate::rewards::claimable::MilestoneKey;
-use crate::source_offsets::{LaneOffsets, SourceKey};
-use crate::states::{LoadedState, truncate_to_micros};
+use crate::source_offsets::LaneOffsets;
+use crate::states::LoadedState;
 use metadata::metadata;
 
 pub use decided::DecidedBatch;
@@ -113,7 +110,7 @@ pub fn decide_batch<'b>(
             budget_takes: BTreeMap::new(),
             streak_looks: Vec::new(),
             heads: locked.heads,
-            outcomes: Vec::with_capacity(items.len()),
+            answers: Vec::with_capacity(items.len()),
             unevaluated: Vec::new(),
             backfills: Arc::clone(&in_force.backfills),
         },
@@ -130,9 +127,9 @@ pub fn decide_batch<'b>(
         if may_end && is_enough() {
             break;
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| decider.item(item)))
+        let answer = catch_unwind(AssertUnwindSafe(|| Work::decide(item, &mut decider)))
             .map_err(|panic| ExecuteError::panicked(&*panic, Some(index)))?;
-        decider.decided.outcomes.push((item.lane, outcome));
+        decider.decided.answers.push((item.lane, answer));
     }
     Ok(decider.finish())
 }
@@ -163,89 +160,15 @@ struct BatchDecider<'c, 'b> {
 }
 
 impl<'b> BatchDecider<'_, 'b> {
-    fn item(&mut self, item: &'b Item) -> Outcome {
-        if let Origin::Record(at) = &item.origin {
-            let key = (item.lane, SourceKey::from(at));
-            if self.applied_before.get(&key).is_some_and(|next| at.offset < *next) {
-                return Outcome::AlreadyApplied;
-            }
-            let next = self.decided.offsets_moved.entry(key).or_insert(0);
-            *next = (*next).max(at.offset + 1);
-        }
-        if let Work::Settle { user, streaks, .. } = &item.work {
-            self.working(item, user).looked_at.extend(streaks.iter().cloned());
-        }
-        if let Work::Claim { user, .. }
-        | Work::ClaimAll { user, .. }
-        | Work::Settle { user, .. }
-        | Work::ReleaseBackfill { user, .. }
-        | Work::ByHand { key: RequestKey { user, .. }, .. }
-        | Work::StartDeliveries { user, .. }
-        | Work::SettleDeliveries { user, .. }
-        | Work::Redeliver { user, .. } = &item.work
-            && let Some(reason) = self.fault(item, user)
-        {
-            return Outcome::Failed(reason);
-        }
-        self.work(item)
-    }
-
-    /// Applies an item that was not applied before.
-    fn work(&mut self, item: &'b Item) -> Outcome {
-        match &item.work {
-            Work::Park(record) => self.park(item, Cow::Borrowed(record), false),
-            Work::ResolveParked(resolved) => self.resolve_parked(item, resolved),
-            Work::Action(action) => self.action(item, action),
-            Work::CountPast { task, action, parked_as } => {
-                self.count_past(item, task, action, parked_as)
-            }
-            Work::ReleaseBackfill { user, task, by, reason, at } => {
-                let release = BackfillRelease {
-                    user: user.clone(),
-                    task: task.clone(),
-                    seed: Seed(Uuid::new_v4().as_u64_pair().0),
-                    by: by.clone(),
-                    reason: reason.clone(),
-                    at: truncate_to_micros(*at),
-                };
-                self.release_backfill(item, release)
-            }
-            Work::SettleBackfills => Outcome::Accepted,
-            Work::Claim { user, task, period, milestone, at, .. } => {
-                let (period, milestone, at) =
-                    (period.as_ref(), *milestone, truncate_to_micros(*at));
-                self.claim_one(item, user, ClaimRequest { task, period, milestone, at })
-            }
-            Work::ClaimAll { user, at, .. } => {
-                self.claim_everything(item, user, truncate_to_micros(*at))
-            }
-            Work::ByHand { key, command, .. } => self.change_by_hand(item, key, command),
-            Work::Settle { user, as_of, .. } => {
-                let command = Command::Settle { as_of: truncate_to_micros(*as_of) };
-                self.carry_out(item, user, &command)
-            }
-            Work::StartDeliveries { user, rewards } => self.start_deliveries(item, user, rewards),
-            Work::SettleDeliveries { user, settled, at } => {
-                let command = Command::SettleDeliveries { settled: settled.clone(), at: *at };
-                self.carry_out(item, user, &command)
-            }
-            Work::Redeliver { user, grant, by, reason, at, even_if_delivered, keeps_payer } => {
-                let command = Command::Redeliver {
-                    grant: *grant,
-                    by: by.clone(),
-                    reason: reason.clone(),
-                    at: *at,
-                    even_if_delivered: *even_if_delivered,
-                    keeps_payer: *keeps_payer,
-                };
-                self.carry_out(item, user, &command)
-            }
-        }
-    }
-
     /// The reason why nothing can be decided for a user, if there is one.
     fn fault(&mut self, item: &Item, user: &UserId) -> Option<String> {
         self.working(item, user).loaded.fault.clone()
+    }
+
+    /// Returns the state of a user, unless nothing can be decided for the user.
+    fn readable(&mut self, item: &Item, user: &UserId) -> Result<&UserTasks, NotApplied> {
+        let loaded = &self.working(item, user).loaded;
+        loaded.fault.clone().map_or(Ok(&loaded.state), |reason| Err(NotApplied(reason)))
     }
 
     fn working(&mut self, item: &Item, user: &UserId) -> &mut Working {
@@ -265,15 +188,11 @@ impl<'b> BatchDecider<'_, 'b> {
         })
     }
 
-    fn decide(
-        &mut self,
-        item: &Item,
-        user: &UserId,
-        command: &Command,
-    ) -> Result<Decision, Rejection> {
-        self.working(item, user);
-        let state: &UserTasks = &self.users[user].loaded.state;
-        decide_command(state, command, self.catalogue, &self.budgets_used)
+    /// Records the events of a command, if there are any.
+    fn note(&mut self, item: &Item, user: &UserId, events: Vec<Event>) {
+        if !events.is_empty() {
+            self.record(item, user, events, &metadata(item, None));
+        }
     }
 
     /// Assigns sequences and positions to events, and folds them. Returns the position of the last

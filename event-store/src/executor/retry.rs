@@ -10,7 +10,10 @@ use sqlx::PgPool;
 
 use super::decide::Limits;
 use super::{Failed, Part};
-use crate::batch::{Applied, Item, Outcome, PastOutcome, Receipt, Work};
+use crate::batch::{
+    ActionAnswer, Answer, Applied, ClaimAnswer, ClaimedAll, Item, PastAnswer, Receipt,
+    ReleaseAnswer, ResolveAnswer, Work,
+};
 use crate::error::ExecuteError;
 use crate::pool;
 
@@ -157,11 +160,11 @@ fn is_taken(error: &sqlx::Error) -> bool {
 /// the same milestone, not the next one.
 fn name_what_was_claimed(items: &mut [Item], sent: &[Applied]) {
     for (item, applied) in items.iter_mut().zip(sent) {
-        if let (Work::Claim { period, milestone, .. }, Outcome::Claimed(receipt)) =
-            (&mut item.work, &applied.outcome)
+        if let (Work::Claim(claim), Answer::Claim(Ok(ClaimAnswer::Claimed(receipt)))) =
+            (&mut item.work, &applied.answer)
         {
-            *period = Some(receipt.period.clone());
-            *milestone = Some(receipt.milestone);
+            claim.period = Some(receipt.period.clone());
+            claim.milestone = Some(receipt.milestone);
         }
     }
 }
@@ -172,37 +175,60 @@ fn name_what_was_claimed(items: &mut [Item], sent: &[Applied]) {
 fn settle(before: Option<Vec<Applied>>, now: Vec<Applied>) -> Vec<Applied> {
     let Some(before) = before else { return now };
     let merged = |(before, now): (Applied, Applied)| Applied {
-        outcome: merge(before.outcome, now.outcome),
+        answer: merge(before.answer, now.answer),
         position: now.position,
     };
     before.into_iter().zip(now).map(merged).collect()
 }
 
-fn merge(before: Outcome, now: Outcome) -> Outcome {
+fn merge(before: Answer, now: Answer) -> Answer {
     match (before, now) {
-        (before @ Outcome::Accepted, Outcome::Duplicate)
-        | (before @ (Outcome::Accepted | Outcome::Parked { .. }), Outcome::AlreadyApplied)
-        | (
-            before @ Outcome::Past(PastOutcome::Moved | PastOutcome::Unmoved),
-            Outcome::Past(PastOutcome::Known | PastOutcome::Unmoved),
-        )
-        | (before @ Outcome::Claimed(_), Outcome::ClaimRejected(_))
-        | (before @ Outcome::ParkedResolved { .. }, Outcome::NotParked) => before,
+        (Answer::Incoming(before), Answer::Incoming(now)) => {
+            Answer::Incoming(merge_actions(before, now))
+        }
         (
-            Outcome::ClaimedAll { receipts: mut taken, .. },
-            Outcome::ClaimedAll { receipts: now, more },
-        ) => {
-            let is_new = |r: &Receipt| {
-                !taken
-                    .iter()
-                    .any(|t| (&t.task, &t.period, t.milestone) == (&r.task, &r.period, r.milestone))
-            };
-            let new: Vec<_> = now.into_iter().filter(is_new).collect();
-            taken.extend(new);
-            Outcome::ClaimedAll { receipts: taken, more }
+            before @ Answer::CountPast(Ok(PastAnswer::Moved | PastAnswer::Unmoved)),
+            Answer::CountPast(Ok(PastAnswer::Known | PastAnswer::Unmoved)),
+        )
+        | (
+            before @ Answer::ReleaseBackfill(Ok(ReleaseAnswer::Granted)),
+            Answer::ReleaseBackfill(Ok(ReleaseAnswer::NothingHeld)),
+        )
+        | (
+            before @ Answer::Claim(Ok(ClaimAnswer::Claimed(_))),
+            Answer::Claim(Ok(ClaimAnswer::Rejected(_))),
+        )
+        | (
+            before @ Answer::ResolveParked(Ok(ResolveAnswer::Resolved { .. })),
+            Answer::ResolveParked(Ok(ResolveAnswer::NotParked)),
+        ) => before,
+        (Answer::ClaimAll(Ok(before)), Answer::ClaimAll(Ok(now))) => {
+            Answer::ClaimAll(Ok(merge_claims(before.receipts, now)))
         }
         (_, now) => now,
     }
+}
+
+fn merge_actions(before: ActionAnswer, now: ActionAnswer) -> ActionAnswer {
+    match (&before, &now) {
+        (ActionAnswer::Accepted, ActionAnswer::Duplicate)
+        | (ActionAnswer::Accepted | ActionAnswer::Parked { .. }, ActionAnswer::AlreadyApplied) => {
+            before
+        }
+        _ => now,
+    }
+}
+
+/// Returns the receipts of both attempts, each once.
+fn merge_claims(mut receipts: Vec<Receipt>, now: ClaimedAll) -> ClaimedAll {
+    let is_new = |r: &Receipt| {
+        !receipts
+            .iter()
+            .any(|t| (&t.task, &t.period, t.milestone) == (&r.task, &r.period, r.milestone))
+    };
+    let new: Vec<_> = now.receipts.into_iter().filter(is_new).collect();
+    receipts.extend(new);
+    ClaimedAll { receipts, more: now.more }
 }
 
 #[cfg(test)]

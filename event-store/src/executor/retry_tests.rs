@@ -5,13 +5,13 @@ use plaudit_domain::user_tasks::ClaimRejection;
 use uuid::Uuid;
 
 use super::*;
-use crate::batch::Origin;
+use crate::batch::{Claim, Origin};
 use plaudit_domain::lane::{Lane, Position};
 
 const HERE: Position = Position { lane: Lane(0), number: 7 };
 
-fn applied(outcome: Outcome) -> Vec<Applied> {
-    vec![Applied { outcome, position: HERE }]
+fn applied(answer: Answer) -> Vec<Applied> {
+    vec![Applied { answer, position: HERE }]
 }
 
 fn receipt(period: &str, milestone: i64) -> Receipt {
@@ -26,24 +26,28 @@ fn receipt(period: &str, milestone: i64) -> Receipt {
     }
 }
 
-fn settled(attempts: impl IntoIterator<Item = Outcome>) -> Outcome {
+fn settled(attempts: impl IntoIterator<Item = Answer>) -> Answer {
     let all = attempts.into_iter().fold(None, |before, now| Some(settle(before, applied(now))));
-    all.unwrap().remove(0).outcome
+    all.unwrap().remove(0).answer
 }
 
 #[test]
 fn an_action_that_is_a_duplicate_of_itself_was_accepted_however_many_commits_were_lost() {
-    let attempts = [Outcome::Accepted, Outcome::Duplicate, Outcome::Duplicate];
-    assert_eq!(settled(attempts), Outcome::Accepted);
-    assert_eq!(settled([Outcome::Accepted, Outcome::AlreadyApplied]), Outcome::Accepted);
-    assert_eq!(settled([Outcome::Duplicate, Outcome::Duplicate]), Outcome::Duplicate);
+    use ActionAnswer::{Accepted, AlreadyApplied, Duplicate};
+    let settled = |attempts: &[ActionAnswer]| {
+        settled(attempts.iter().cloned().map(Answer::Incoming).collect::<Vec<_>>())
+    };
+    assert_eq!(settled(&[Accepted, Duplicate, Duplicate]), Answer::Incoming(Accepted));
+    assert_eq!(settled(&[Accepted, AlreadyApplied]), Answer::Incoming(Accepted));
+    assert_eq!(settled(&[Duplicate, Duplicate]), Answer::Incoming(Duplicate));
 }
 
 #[test]
 fn a_claim_that_was_honoured_keeps_its_receipt() {
     let task: TaskId = "daily".parse().unwrap();
-    let nothing = Outcome::ClaimRejected(ClaimRejection::NothingClaimable { task });
-    let honoured = Outcome::Claimed(receipt("2026-03-29", 1));
+    let nothing = ClaimRejection::NothingClaimable { task };
+    let nothing = Answer::Claim(Ok(ClaimAnswer::Rejected(nothing)));
+    let honoured = Answer::Claim(Ok(ClaimAnswer::Claimed(receipt("2026-03-29", 1))));
     assert_eq!(settled([honoured.clone(), nothing.clone(), nothing]), honoured);
 }
 
@@ -51,15 +55,15 @@ fn a_claim_that_was_honoured_keeps_its_receipt() {
 fn a_claim_of_everything_answers_all_that_any_attempt_took_once() {
     let (one, two) = (receipt("2026-03-28", 1), receipt("2026-03-29", 1));
     let attempts = [vec![one.clone()], vec![], vec![one.clone(), two.clone()]]
-        .map(|receipts| Outcome::ClaimedAll { receipts, more: false });
-    let both = Outcome::ClaimedAll { receipts: vec![one, two], more: false };
+        .map(|receipts| Answer::ClaimAll(Ok(ClaimedAll { receipts, more: false })));
+    let both = Answer::ClaimAll(Ok(ClaimedAll { receipts: vec![one, two], more: false }));
     assert_eq!(settled(attempts), both);
 }
 
 /// Rule 14: a retry after an unconfirmed commit must not make "the oldest" claim the next one.
 #[test]
 fn a_claim_of_the_oldest_names_what_it_took_before_it_is_sent_again() {
-    let work = Work::Claim {
+    let claim = Claim {
         user: "u1".parse().unwrap(),
         task: "daily".parse().unwrap(),
         period: None,
@@ -67,9 +71,11 @@ fn a_claim_of_the_oldest_names_what_it_took_before_it_is_sent_again() {
         at: jiff::Timestamp::UNIX_EPOCH,
         idempotency_key: None,
     };
-    let item = Item { lane: Lane(0), work, origin: Origin::Request(Uuid::nil()) };
-    let mut items = [item];
-    name_what_was_claimed(&mut items, &applied(Outcome::Claimed(receipt("2026-03-28", 2))));
-    let Work::Claim { period, milestone, .. } = &items[0].work else { unreachable!() };
-    assert_eq!((period.as_ref().unwrap().as_str(), *milestone), ("2026-03-28", Some(2)));
+    let item = Item { lane: Lane(0), work: claim, origin: Origin::Request(Uuid::nil()) };
+    let mut items = [item.mixed()];
+    let claimed = ClaimAnswer::Claimed(receipt("2026-03-28", 2));
+    name_what_was_claimed(&mut items, &applied(Answer::Claim(Ok(claimed))));
+    let Work::Claim(claim) = &items[0].work else { unreachable!() };
+    let named = (claim.period.as_ref().unwrap().as_str(), claim.milestone);
+    assert_eq!(named, ("2026-03-28", Some(2)));
 }

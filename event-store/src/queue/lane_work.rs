@@ -265,11 +265,11 @@ mod tests {
 
     use super::super::submission;
     use super::*;
-    use crate::batch::Work;
+    use crate::batch::{SettleBackfills, Work};
 
-    fn entry(weight: usize, submitted_at: Instant) -> (Entry, submission::Submission) {
+    fn entry(weight: usize, submitted_at: Instant) -> (Entry, submission::Submission<Work>) {
         let (mut slots, submission) = submission::begin(1, ());
-        let work = Work::SettleBackfills;
+        let work = SettleBackfills.into();
         let item = Item { lane: Lane(0), work, origin: Origin::Request(Uuid::from_u128(1)) };
         let ticket = Ticket { slot: slots.remove(0), weight, submitted_at };
         (Entry { item, ticket }, submission)

@@ -212,7 +212,7 @@ mod tests {
     use super::super::lane_work::{Entry, Ticket};
     use super::super::submission;
     use super::*;
-    use crate::batch::{Item, Origin, Work};
+    use crate::batch::{Item, Origin, SettleBackfills, Work};
     use crate::lanes::Contention;
 
     fn lanes(count: usize) -> Lanes {
@@ -245,7 +245,7 @@ mod tests {
         let (mut slots, _submission) = submission::begin(1, ());
         let item = Item {
             lane: Lane(1),
-            work: Work::SettleBackfills,
+            work: Work::SettleBackfills(SettleBackfills),
             origin: Origin::Request(uuid::Uuid::from_u128(1)),
         };
         let ticket = Ticket { slot: slots.remove(0), weight: 1, submitted_at: began };

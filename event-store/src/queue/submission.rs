@@ -1,28 +1,35 @@
 //! Submissions: their items are applied in several transactions and answered together.
 
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use crate::batch::Applied;
+use crate::batch::{Answer, Applied, Kind};
 use crate::error::ExecuteError;
 
-type Answer = Result<Vec<Applied>, Arc<ExecuteError>>;
+type Answers<A> = Result<Vec<Applied<A>>, Arc<ExecuteError>>;
 
-/// The answer to a submission, to be awaited: one outcome per item, in order, or the error of the
-/// first item that failed. Dropping it gives up the items that no worker has taken yet, except
-/// Kafka records.
+/// The answers to a submission, to be awaited: one per item, in order, or the error of the first
+/// item that failed. Dropping it gives up the items that no worker has taken yet, except Kafka
+/// records.
 #[derive(Debug)]
-pub struct Submission(oneshot::Receiver<Answer>);
+pub struct Submission<K: Kind> {
+    answers: oneshot::Receiver<Answers<Answer>>,
+    kind: PhantomData<fn() -> K>,
+}
 
-impl Future for Submission {
-    type Output = Answer;
+impl<K: Kind> Future for Submission<K> {
+    type Output = Answers<K::Answer>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let stopped = || Arc::new(ExecuteError::Unavailable(sqlx::Error::PoolClosed));
-        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(stopped())))
+        Pin::new(&mut self.answers).poll(context).map(|answers| {
+            let applied = answers.unwrap_or_else(|_| Err(stopped()))?;
+            Ok(applied.into_iter().map(Applied::own::<K>).collect())
+        })
     }
 }
 
@@ -36,14 +43,17 @@ struct Unanswered {
     applied: Vec<Option<Applied>>,
     left: usize,
     error: Option<Arc<ExecuteError>>,
-    sender: Option<oneshot::Sender<Answer>>,
+    sender: Option<oneshot::Sender<Answers<Answer>>>,
     /// A value kept with the items. Dropped with the last slot, or just before the answer is sent.
     held: Option<Box<dyn Send>>,
 }
 
 /// Begins a submission of `items` items, which keeps `held` until the last one is done.
-pub(super) fn begin(items: usize, held: impl Send + 'static) -> (Vec<Slot>, Submission) {
-    let (sender, receiver) = oneshot::channel();
+pub(super) fn begin<K: Kind>(
+    items: usize,
+    held: impl Send + 'static,
+) -> (Vec<Slot>, Submission<K>) {
+    let (sender, answers) = oneshot::channel();
     let mut unanswered = Unanswered {
         applied: vec![None; items],
         left: items,
@@ -56,7 +66,7 @@ pub(super) fn begin(items: usize, held: impl Send + 'static) -> (Vec<Slot>, Subm
     }
     let shared = Arc::new(Mutex::new(unanswered));
     let slots = (0..items).map(|index| Slot { shared: Arc::clone(&shared), index }).collect();
-    (slots, Submission(receiver))
+    (slots, Submission { answers, kind: PhantomData })
 }
 
 impl Slot {
@@ -103,11 +113,12 @@ impl Unanswered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Work;
 
     #[test]
     fn what_goes_with_the_items_is_held_until_the_last_one_is_gone() {
         let held = Arc::new(());
-        let (mut slots, submission) = begin(2, Arc::clone(&held));
+        let (mut slots, submission) = begin::<Work>(2, Arc::clone(&held));
         drop(submission);
         assert!(slots[0].is_abandoned());
         drop(slots.pop());

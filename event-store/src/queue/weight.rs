@@ -2,9 +2,9 @@
 
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Catalogue;
-use plaudit_domain::user_tasks::{Change, Command};
+use plaudit_domain::user_tasks::{Change, HandCommand};
 
-use crate::batch::Work;
+use crate::batch::{CountPast, Incoming, ReleaseBackfill, Work};
 use crate::executor::{CLAIM_ALL_MAX, tasks_moved_with};
 use crate::rewards::waiting::WAITING_MAX;
 
@@ -13,22 +13,29 @@ use crate::rewards::waiting::WAITING_MAX;
 pub(super) fn weight_of(work: &Work, catalogue: &Catalogue) -> usize {
     let of_action = |action: &Action| catalogue.states_needed(&action.kind).len().max(1);
     let weight = match work {
-        Work::Action(action) | Work::CountPast { action, .. } => of_action(action),
+        Work::Incoming(Incoming::Action(action)) | Work::CountPast(CountPast { action, .. }) => {
+            of_action(action)
+        }
         Work::ResolveParked(resolved) => resolved.actions.iter().map(of_action).sum(),
-        Work::ClaimAll { .. } => CLAIM_ALL_MAX,
+        Work::ClaimAll(_) => CLAIM_ALL_MAX,
         // The milestones of all settled users have a bound of their own: `lapses::share_of`.
-        Work::Settle { streaks, .. } => streaks.len(),
-        Work::StartDeliveries { rewards, .. } => rewards.len(),
-        Work::SettleDeliveries { settled, .. } => settled.len(),
-        Work::ReleaseBackfill { task, .. } => tasks_moved_with(task, catalogue).len(),
-        Work::ByHand { command, .. } => of_command(command, catalogue),
-        Work::Claim { .. } | Work::Redeliver { .. } | Work::Park(_) | Work::SettleBackfills => 1,
+        Work::Settle(settle) => settle.streaks.len(),
+        Work::StartDeliveries(started) => started.rewards.len(),
+        Work::SettleDeliveries(outcomes) => outcomes.settled.len(),
+        Work::ReleaseBackfill(ReleaseBackfill { task, .. }) => {
+            tasks_moved_with(task, catalogue).len()
+        }
+        Work::ByHand(change) => of_command(&change.command, catalogue),
+        Work::Claim(_)
+        | Work::Redeliver(_)
+        | Work::Incoming(Incoming::Park(_))
+        | Work::SettleBackfills(_) => 1,
     };
     weight.max(1)
 }
 
-fn of_command(command: &Command, catalogue: &Catalogue) -> usize {
-    let Command::Correct(correction) = command else { return 1 };
+fn of_command(command: &HandCommand, catalogue: &Catalogue) -> usize {
+    let HandCommand::Correct(correction) = command else { return 1 };
     match &correction.change {
         Change::Revoke { .. } => usize::try_from(WAITING_MAX).unwrap_or(usize::MAX),
         change => change.task().map_or(1, |task| catalogue.states_of_correction(task).len()),
@@ -49,17 +56,18 @@ mod tests {
     use super::super::lane_work::{Entry, LaneWork, Taken, Ticket};
     use super::super::{ITEMS_MAX, WEIGHT_MAX, submission};
     use super::*;
-    use crate::batch::{Item, Origin};
+    use crate::batch::{ClaimAll, Item, Origin};
 
     /// Each claim may take up to 500 milestones, which are all loaded.
     #[test]
     fn a_transaction_takes_few_claims_of_everything() {
         let catalogue = Catalogue::default();
-        let (slots, _submission) = submission::begin(1_500, ());
+        let (slots, _submission) = submission::begin::<Work>(1_500, ());
         let mut lane = LaneWork::default();
         for slot in slots {
             let user = "ann".parse().expect("a user id");
-            let work = Work::ClaimAll { user, at: Timestamp::UNIX_EPOCH, idempotency_key: None };
+            let claim = ClaimAll { user, at: Timestamp::UNIX_EPOCH, idempotency_key: None };
+            let work = Work::from(claim);
             let weight = weight_of(&work, &catalogue);
             let item = Item { lane: Lane(0), work, origin: Origin::Request(Uuid::nil()) };
             lane.push(Entry {
@@ -87,13 +95,13 @@ mod tests {
         };
         let definitions = plaudit_task_file::parse(yaml).expect("a task file");
         let catalogue = Catalogue::new(1, definitions.into_iter().map(task).collect());
-        let work = Work::ReleaseBackfill {
+        let release = ReleaseBackfill {
             user: "ann".parse().expect("a user id"),
             task: "visits".parse().expect("a task id"),
             by: "ops".to_owned(),
             reason: None,
             at,
         };
-        assert_eq!(weight_of(&work, &catalogue.expect("a catalogue")), 2);
+        assert_eq!(weight_of(&release.into(), &catalogue.expect("a catalogue")), 2);
     }
 }

@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use plaudit_domain::action::Action;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{Reward, RewardState};
-use plaudit_event_store::{Item, Outcome, Work, rewards};
+use plaudit_event_store::{
+    ActionAnswer, Answer, Claim, ClaimAnswer, Item, Redeliver, RedeliverAnswer, rewards,
+};
 use serde_json::json;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
@@ -27,8 +29,8 @@ async fn state(store: &Store) -> RewardState {
     row(store).await.state
 }
 
-fn claim(store: &Store) -> Item {
-    let work = Work::Claim {
+fn claim(store: &Store) -> Item<Claim> {
+    let work = Claim {
         user: "u1".parse().unwrap(),
         task: "first-team".parse().unwrap(),
         period: None,
@@ -40,8 +42,8 @@ fn claim(store: &Store) -> Item {
 }
 
 async fn claimed(store: &Store) {
-    let outcome = store.execute(vec![claim(store)]).await.remove(0).outcome;
-    assert!(matches!(outcome, Outcome::Claimed(_)), "{outcome:?}");
+    let answer = store.answer(claim(store)).await;
+    assert!(matches!(answer, Ok(ClaimAnswer::Claimed(_))), "{answer:?}");
 }
 
 fn says(verdict: &str, id: &str, reward: &Reward) -> Action {
@@ -60,15 +62,15 @@ async fn rule_05_a_repeated_acknowledgement_that_came_too_early_counts_once() {
     let store = Store::with_tasks(TASKS).await;
     let reward = reached(&store).await;
     let paid = says("delivered", "paid-1", &reward);
-    assert_eq!(store.act(paid.clone()).await.outcome, Outcome::Accepted);
+    assert_eq!(store.act(paid.clone()).await.answer, ActionAnswer::Accepted);
     let before = events(&store).await;
-    assert_eq!(store.act(paid.clone()).await.outcome, Outcome::Duplicate);
+    assert_eq!(store.act(paid.clone()).await.answer, ActionAnswer::Duplicate);
     assert_eq!((events(&store).await, state(&store).await), (before, RewardState::Claimable));
     claimed(&store).await;
-    assert_eq!(store.act(paid.clone()).await.outcome, Outcome::Duplicate);
+    assert_eq!(store.act(paid.clone()).await.answer, ActionAnswer::Duplicate);
     assert_eq!(state(&store).await, RewardState::Delivered);
     let before = events(&store).await;
-    assert_eq!(store.act(paid).await.outcome, Outcome::Duplicate);
+    assert_eq!(store.act(paid).await.answer, ActionAnswer::Duplicate);
     assert_eq!(events(&store).await, before, "it counts once");
 }
 
@@ -76,9 +78,9 @@ async fn rule_05_a_repeated_acknowledgement_that_came_too_early_counts_once() {
 async fn rule_05_a_repeated_acknowledgement_counts_once_within_a_batch_too() {
     let store = Store::with_tasks(TASKS).await;
     let reward = reached(&store).await;
-    let paid = || store.item(says("delivered", "paid-1", &reward), request());
-    let applied = store.execute(vec![paid(), claim(&store), paid(), paid()]).await;
-    assert_eq!(applied[2].outcome, Outcome::Duplicate);
+    let paid = || store.item(says("delivered", "paid-1", &reward), request()).mixed();
+    let applied = store.execute(vec![paid(), claim(&store).mixed(), paid(), paid()]).await;
+    assert_eq!(applied[2].answer, Answer::Incoming(ActionAnswer::Duplicate));
     assert_eq!(state(&store).await, RewardState::Delivered);
     let delivered = "select count(*) from events where event_type = 'reward_delivered'";
     assert_eq!(store.count(delivered).await, 1);
@@ -97,7 +99,7 @@ async fn rule_05_another_content_under_a_known_identity_is_not_decided() {
     let before = events(&store).await;
     for id in ["answer-1", "answer-2", "answer-3"] {
         let paid = says("delivered", id, &reward);
-        assert_eq!(store.act(paid).await.outcome, Outcome::Duplicate, "{id}");
+        assert_eq!(store.act(paid).await.answer, ActionAnswer::Duplicate, "{id}");
     }
     assert_eq!((events(&store).await, state(&store).await), (before, RewardState::Claimed));
 }
@@ -109,9 +111,9 @@ async fn rule_16_a_repeated_failure_does_not_end_a_reward_that_is_delivered_agai
     let reward = reached(&store).await;
     claimed(&store).await;
     let failed = says("failed", "failed-1", &reward);
-    assert_eq!(store.act(failed.clone()).await.outcome, Outcome::Accepted);
+    assert_eq!(store.act(failed.clone()).await.answer, ActionAnswer::Accepted);
     assert_eq!(state(&store).await, RewardState::Failed);
-    let work = Work::Redeliver {
+    let work = Redeliver {
         user: "u1".parse().unwrap(),
         grant: reward.grant,
         by: "ops".to_owned(),
@@ -121,8 +123,8 @@ async fn rule_16_a_repeated_failure_does_not_end_a_reward_that_is_delivered_agai
         keeps_payer: true,
     };
     let again = Item { lane: Lane::of("u1", store.lane_count), work, origin: request() };
-    assert_eq!(store.execute(vec![again]).await[0].outcome, Outcome::Accepted);
-    assert_eq!(store.act(failed).await.outcome, Outcome::Duplicate);
+    assert_eq!(store.answer(again).await, Ok(RedeliverAnswer::Accepted));
+    assert_eq!(store.act(failed).await.answer, ActionAnswer::Duplicate);
     assert_eq!(state(&store).await, RewardState::Claimed);
     store.act(says("failed", "failed-2", &reward)).await;
     assert_eq!(state(&store).await, RewardState::Failed, "a fresh id counts");

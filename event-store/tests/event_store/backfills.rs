@@ -11,7 +11,8 @@ use plaudit_event_store::backfills::{self, BackfillState, bounds, lease};
 use plaudit_event_store::catalogue_store::{self, Author};
 use plaudit_event_store::states::users_with_held_rewards;
 use plaudit_event_store::{
-    Applied, Item, Origin, Outcome, ParkedRecord, PastOutcome, SourcePosition, Work,
+    ActionAnswer, Answer, CountPast, Incoming, Item, Kind, NotApplied, Origin, ParkedRecord,
+    PastAnswer, ReleaseAnswer, ReleaseBackfill, SettleBackfills, SourcePosition,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -49,24 +50,24 @@ fn task() -> TaskId {
 }
 
 /// A record as read live.
-fn live(store: &Store, id: &str, offset: i64) -> Item {
+fn live(store: &Store, id: &str, offset: i64) -> Item<Incoming> {
     store.item(gift(id), Origin::Record(at(offset)))
 }
 
 /// The same record as read by a backfill.
-fn past(store: &Store, id: &str, offset: i64) -> Item {
+fn past(store: &Store, id: &str, offset: i64) -> Item<CountPast> {
     let action = gift(id);
     let lane = Lane::of("u1", store.lane_count);
     let parked_as = vec![(lane, ParkedRecord::id_of_action(&action))];
     Item {
         lane,
-        work: Work::CountPast { task: task(), action, parked_as },
+        work: CountPast { task: task(), action, parked_as },
         origin: Origin::Backfill { task: task(), from: Some(at(offset)) },
     }
 }
 
-async fn outcomes(store: &Store, items: Vec<Item>) -> Vec<Outcome> {
-    store.execute(items).await.into_iter().map(|Applied { outcome, .. }| outcome).collect()
+async fn answers<K: Kind>(store: &Store, items: Vec<Item<K>>) -> Vec<K::Answer> {
+    store.execute(items).await.into_iter().map(|applied| applied.answer).collect()
 }
 
 async fn publish(store: &Store, file: &str) {
@@ -78,22 +79,22 @@ async fn progress(store: &Store) -> i64 {
     store.count(sql).await
 }
 
-const MOVED: Outcome = Outcome::Past(PastOutcome::Moved);
-const KNOWN: Outcome = Outcome::Past(PastOutcome::Known);
-const LIVE: Outcome = Outcome::Past(PastOutcome::Live);
+const MOVED: Result<PastAnswer, NotApplied> = Ok(PastAnswer::Moved);
+const KNOWN: Result<PastAnswer, NotApplied> = Ok(PastAnswer::Known);
+const LIVE: Result<PastAnswer, NotApplied> = Ok(PastAnswer::Live);
 
 #[tokio::test]
 async fn rule_05_the_past_ends_where_the_first_batch_with_the_task_began() {
     let store = Store::with_tasks(BEFORE).await;
-    outcomes(&store, vec![live(&store, "a", 0), live(&store, "b", 1)]).await;
+    answers(&store, vec![live(&store, "a", 0), live(&store, "b", 1)]).await;
     publish(&store, &five_gifts("grant")).await;
     // In flight during the publication, and decided with the task.
-    outcomes(&store, vec![live(&store, "c", 2)]).await;
+    answers(&store, vec![live(&store, "c", 2)]).await;
     assert_eq!(progress(&store).await, 1);
     let read = vec![past(&store, "a", 0), past(&store, "b", 1), past(&store, "c", 2)];
-    assert_eq!(outcomes(&store, read.clone()).await, [MOVED, MOVED, LIVE]);
+    assert_eq!(answers(&store, read.clone()).await, [MOVED, MOVED, LIVE]);
     assert_eq!(progress(&store).await, 3);
-    assert_eq!(outcomes(&store, read).await, [KNOWN, KNOWN, LIVE], "a resumed reading");
+    assert_eq!(answers(&store, read).await, [KNOWN, KNOWN, LIVE], "a resumed reading");
     assert_eq!(progress(&store).await, 3);
     let others = "select count(*) from task_view where task_id = 'first-gift' and progress <> 3";
     assert_eq!(store.count(others).await, 0, "the other task hears of nothing");
@@ -103,13 +104,13 @@ async fn rule_05_the_past_ends_where_the_first_batch_with_the_task_began() {
 async fn rule_05_a_process_that_knows_an_older_catalogue_settles_the_boundary_too() {
     let store = Store::with_tasks(BEFORE).await;
     let other = store.another_executor();
-    outcomes(&store, vec![live(&store, "a", 0)]).await;
+    answers(&store, vec![live(&store, "a", 0)]).await;
     publish(&store, &five_gifts("grant")).await;
     let batch = |items| plaudit_event_store::Batch { items, checkpoints: vec![] };
     other.execute(&batch(vec![live(&store, "b", 1)])).await.unwrap();
-    outcomes(&store, vec![live(&store, "c", 2)]).await;
+    answers(&store, vec![live(&store, "c", 2)]).await;
     let read = vec![past(&store, "a", 0), past(&store, "b", 1), past(&store, "c", 2)];
-    assert_eq!(outcomes(&store, read).await, [MOVED, LIVE, LIVE]);
+    assert_eq!(answers(&store, read).await, [MOVED, LIVE, LIVE]);
     assert_eq!(progress(&store).await, 3);
 }
 
@@ -117,18 +118,18 @@ async fn rule_05_a_process_that_knows_an_older_catalogue_settles_the_boundary_to
 async fn rule_05_repeats_in_the_topic_and_repeats_that_came_live_count_once() {
     let store = Store::with_tasks(BEFORE).await;
     let forget = || sqlx::query("delete from seen_actions").execute(&store.pool);
-    outcomes(&store, vec![live(&store, "a", 0), live(&store, "b", 1)]).await;
+    answers(&store, vec![live(&store, "a", 0), live(&store, "b", 1)]).await;
     // Its identity has expired, so a repeat counts as new.
     forget().await.unwrap();
-    outcomes(&store, vec![live(&store, "a", 2)]).await;
+    answers(&store, vec![live(&store, "a", 2)]).await;
     publish(&store, &five_gifts("grant")).await;
     forget().await.unwrap();
-    outcomes(&store, vec![live(&store, "b", 3)]).await;
+    answers(&store, vec![live(&store, "b", 3)]).await;
     let read = vec![past(&store, "a", 0), past(&store, "b", 1), past(&store, "a", 2)];
-    assert_eq!(outcomes(&store, read).await, [MOVED, KNOWN, KNOWN]);
+    assert_eq!(answers(&store, read).await, [MOVED, KNOWN, KNOWN]);
     assert_eq!(progress(&store).await, 2);
     // A past action that was counted is known to live traffic as long as any action decided now.
-    assert_eq!(outcomes(&store, vec![live(&store, "a", 4)]).await, [Outcome::Duplicate]);
+    assert_eq!(answers(&store, vec![live(&store, "a", 4)]).await, [ActionAnswer::Duplicate]);
 }
 
 fn reverses(id: &str, target: &str) -> Action {
@@ -144,7 +145,7 @@ async fn events(store: &Store, event_type: &str) -> i64 {
 #[tokio::test]
 async fn rule_05_an_action_that_was_taken_back_is_not_counted_however_long_ago() {
     let store = Store::with_tasks(BEFORE).await;
-    outcomes(&store, vec![live(&store, "a", 0), live(&store, "b", 1), live(&store, "c", 2)]).await;
+    answers(&store, vec![live(&store, "a", 0), live(&store, "b", 1), live(&store, "c", 2)]).await;
     store.act(reverses("r1", "a")).await;
     // Moved nothing, so that its reversal is refused; it is taken back all the same.
     let other = action("u1", "d", "gift.seen", "2026-03-10T10:00:00Z", &json!({}));
@@ -153,25 +154,25 @@ async fn rule_05_an_action_that_was_taken_back_is_not_counted_however_long_ago()
     // The identities have expired, and with them the marker of the reversal.
     sqlx::query("delete from seen_actions").execute(&store.pool).await.unwrap();
     publish(&store, &five_gifts("grant")).await;
-    let reversed = Outcome::Past(PastOutcome::Reversed);
-    let read = |ids: &[(&str, i64)]| -> Vec<Item> {
+    let reversed = || Ok(PastAnswer::Reversed);
+    let read = |ids: &[(&str, i64)]| -> Vec<Item<CountPast>> {
         ids.iter().map(|(id, offset)| past(&store, id, *offset)).collect()
     };
-    let got = outcomes(&store, read(&[("a", 0), ("b", 1), ("d", 3)])).await;
-    assert_eq!(got, [reversed.clone(), MOVED, reversed.clone()]);
+    let got = answers(&store, read(&[("a", 0), ("b", 1), ("d", 3)])).await;
+    assert_eq!(got, [reversed(), MOVED, reversed()]);
     // Taken back in the batch of the backfill.
     let reversal = store.item(reverses("r3", "c"), Origin::Request(Uuid::from_u128(3)));
-    let got = outcomes(&store, vec![reversal, past(&store, "c", 2)]).await;
-    assert_eq!(got[1], reversed);
+    let got = answers(&store, vec![reversal.mixed(), past(&store, "c", 2).mixed()]).await;
+    assert_eq!(got[1], Answer::CountPast(reversed()));
     assert_eq!(progress(&store).await, 1);
 }
 
 #[tokio::test]
 async fn rule_05_a_later_reversal_takes_back_what_a_backfill_counted_and_only_once() {
     let store = Store::with_tasks(BEFORE).await;
-    outcomes(&store, vec![live(&store, "a", 0), live(&store, "b", 1), live(&store, "c", 2)]).await;
+    answers(&store, vec![live(&store, "a", 0), live(&store, "b", 1), live(&store, "c", 2)]).await;
     publish(&store, &five_gifts("grant")).await;
-    outcomes(&store, vec![past(&store, "a", 0), past(&store, "b", 1)]).await;
+    answers(&store, vec![past(&store, "a", 0), past(&store, "b", 1)]).await;
     assert_eq!(progress(&store).await, 2);
     store.act(reverses("r1", "a")).await;
     let taken = "select count(*) from task_view where progress = 1 and task_id = 'five-gifts'
@@ -182,7 +183,7 @@ async fn rule_05_a_later_reversal_takes_back_what_a_backfill_counted_and_only_on
     // Known only to the backfill, and counted and taken back in one batch.
     sqlx::query("delete from seen_actions").execute(&store.pool).await.unwrap();
     let reversal = store.item(reverses("r3", "c"), Origin::Request(Uuid::from_u128(3)));
-    outcomes(&store, vec![past(&store, "c", 2), reversal]).await;
+    answers(&store, vec![past(&store, "c", 2).mixed(), reversal.mixed()]).await;
     assert_eq!((progress(&store).await, events(&store, "progress_corrected").await), (1, 3));
     store.act(reverses("r4", "b")).await;
     assert_eq!(progress(&store).await, 1, "its identity is forgotten");
@@ -193,35 +194,35 @@ async fn rule_22_what_is_parked_counts_once_it_is_released_and_not_before() {
     let store = Store::with_tasks(BEFORE).await;
     let parked = ParkedRecord::of_action(&gift("a"), "a test", false);
     let lane = Lane::of("u1", store.lane_count);
-    let park = Item { lane, work: Work::Park(parked), origin: Origin::Record(at(0)) };
-    outcomes(&store, vec![park]).await;
+    let park = Item { lane, work: Incoming::Park(parked), origin: Origin::Record(at(0)) };
+    answers(&store, vec![park]).await;
     publish(&store, &five_gifts("grant")).await;
     let read = || vec![past(&store, "a", 0)];
-    let is_parked = Outcome::Past(PastOutcome::Parked);
-    assert_eq!(outcomes(&store, read()).await, [is_parked]);
+    assert_eq!(answers(&store, read()).await, [Ok(PastAnswer::Parked)]);
     let release = store.item(gift("a"), Origin::Request(Uuid::from_u128(1)));
-    assert_eq!(outcomes(&store, vec![release]).await, [Outcome::Accepted]);
-    assert_eq!(outcomes(&store, read()).await, [KNOWN]);
+    assert_eq!(answers(&store, vec![release]).await, [ActionAnswer::Accepted]);
+    assert_eq!(answers(&store, read()).await, [KNOWN]);
     assert_eq!(progress(&store).await, 1);
+}
+
+fn of_five_gifts<K>(store: &Store, item: fn(&Store, &str, i64) -> Item<K>) -> Vec<Item<K>> {
+    let ids = ["a", "b", "c", "d", "e"];
+    ids.iter().zip(0..).map(|(id, offset)| item(store, id, offset)).collect()
 }
 
 #[tokio::test]
 async fn held_rewards_are_found_and_released() {
     let store = Store::with_tasks(BEFORE).await;
-    let ids = ["a", "b", "c", "d", "e"];
-    let each = |item: fn(&Store, &str, i64) -> Item| -> Vec<Item> {
-        ids.iter().zip(0..).map(|(id, offset)| item(&store, id, offset)).collect()
-    };
-    outcomes(&store, each(live)).await;
+    answers(&store, of_five_gifts(&store, live)).await;
     publish(&store, &five_gifts("hold")).await;
-    outcomes(&store, each(past)).await;
+    answers(&store, of_five_gifts(&store, past)).await;
     let lane = Lane::of("u1", store.lane_count);
     let users = users_with_held_rewards(&store.pool, lane, &task(), "", 10).await.unwrap();
     assert_eq!(users.iter().map(UserId::as_str).collect::<Vec<_>>(), ["u1"]);
     assert_eq!(store.count("select count(*) from reward_state").await, 0);
     let item = Item {
         lane,
-        work: Work::ReleaseBackfill {
+        work: ReleaseBackfill {
             user: users[0].clone(),
             task: task(),
             by: "ops".to_owned(),
@@ -230,10 +231,10 @@ async fn held_rewards_are_found_and_released() {
         },
         origin: Origin::Backfill { task: task(), from: None },
     };
-    assert_eq!(outcomes(&store, vec![item.clone()]).await, [MOVED]);
+    assert_eq!(answers(&store, vec![item.clone()]).await, [Ok(ReleaseAnswer::Granted)]);
     assert_eq!(store.count("select count(*) from reward_state where state = 'claimable'").await, 1);
     assert_eq!(users_with_held_rewards(&store.pool, lane, &task(), "", 10).await.unwrap(), []);
-    assert_eq!(outcomes(&store, vec![item]).await, [Outcome::Past(PastOutcome::Unmoved)]);
+    assert_eq!(answers(&store, vec![item]).await, [Ok(ReleaseAnswer::NothingHeld)]);
 }
 
 #[tokio::test]
@@ -264,19 +265,19 @@ async fn held_rewards_are_found_in_every_open_period_however_the_row_is_written(
 #[tokio::test]
 async fn a_backfill_that_is_over_counts_nothing_and_its_lease_is_fenced() {
     let store = Store::with_tasks(BEFORE).await;
-    outcomes(&store, vec![live(&store, "a", 0)]).await;
+    answers(&store, vec![live(&store, "a", 0)]).await;
     publish(&store, &five_gifts("grant")).await;
     let taken = lease::take(&store.pool, Uuid::from_u128(1)).await.unwrap().unwrap();
     assert_eq!((&taken.task, taken.is_planned), (&task(), false));
     assert_eq!(lease::take(&store.pool, Uuid::from_u128(2)).await.unwrap(), None, "one at a time");
     let settle = Item {
         lane: Lane::of("u1", store.lane_count),
-        work: Work::SettleBackfills,
+        work: SettleBackfills,
         origin: Origin::Backfill { task: task(), from: None },
     };
     let unsettled = bounds::unsettled_lanes(&store.pool, &task()).await.unwrap();
     assert_eq!(unsettled.len(), 64);
-    outcomes(&store, vec![settle]).await;
+    answers(&store, vec![settle]).await;
     assert_eq!(bounds::unsettled_lanes(&store.pool, &task()).await.unwrap().len(), 63);
     let ends = bounds::ends(&store.pool, &task()).await.unwrap();
     assert_eq!(ends.into_iter().collect::<Vec<_>>(), [(("t".to_owned(), 0, 0), 1)]);
@@ -292,7 +293,7 @@ async fn a_backfill_that_is_over_counts_nothing_and_its_lease_is_fenced() {
     assert!(matches!(released, Err(BackfillChangeError::HoldsNothing(_))), "{released:?}");
     change(&store.pool, &task(), BackfillChange::Cancel, &ops).await.unwrap();
     let read = vec![past(&store, "a", 0)];
-    assert_eq!(outcomes(&store, read).await, [Outcome::Past(PastOutcome::Closed)]);
+    assert_eq!(answers(&store, read).await, [Ok(PastAnswer::Closed)]);
     let status = backfills::find(&store.pool, &task()).await.unwrap().unwrap();
     assert_eq!((status.state, status.records), (BackfillState::Cancelled, None));
     let resumed = change(&store.pool, &task(), BackfillChange::Resume, &ops).await;

@@ -5,7 +5,9 @@ use crate::support::{Store, TASKS, action};
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Applied, Batch, Item, Origin, Outcome, SourcePosition, Work};
+use plaudit_event_store::{
+    ActionAnswer, Answer, Applied, Batch, ClaimAll, Item, Origin, SourcePosition,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -19,20 +21,20 @@ const REFUSE_BAD: &str = "
 fn forms_a_team(store: &Store, user: &str, offset: i64) -> Item {
     let action = action(user, "1", "team.formed", "2026-03-29T12:00:00Z", &json!({}));
     let at = SourcePosition { topic: "actions".into(), incarnation: 0, partition: 0, offset };
-    store.item(action, Origin::Record(at))
+    store.item(action, Origin::Record(at)).mixed()
 }
 
 fn claim(store: &Store, user: &str) -> Item {
     let user: UserId = user.parse().unwrap();
     Item {
         lane: Lane::of(user.as_str(), store.lane_count),
-        work: Work::ClaimAll { user, at: Timestamp::now(), idempotency_key: None },
+        work: ClaimAll { user, at: Timestamp::now(), idempotency_key: None }.into(),
         origin: Origin::Request(Uuid::from_u128(1)),
     }
 }
 
 fn is_claimed(applied: &Applied) -> bool {
-    matches!(&applied.outcome, Outcome::ClaimedAll { receipts, .. } if receipts.len() == 1)
+    matches!(&applied.answer, Answer::ClaimAll(Ok(claimed)) if claimed.receipts.len() == 1)
 }
 
 /// Rules 21 and 22. Offset 3 is one record for three users, and the second of them is the cause.
@@ -56,14 +58,15 @@ async fn a_record_with_a_culprit_is_parked_whole_and_all_else_is_applied() {
     let applied = store.execute(items.clone()).await;
     let parked = [2, 3, 4];
     for (index, applied) in applied.iter().enumerate() {
-        match &applied.outcome {
-            Outcome::Parked { reason, .. } => {
+        match &applied.answer {
+            Answer::Incoming(ActionAnswer::Parked { reason, .. }) => {
                 assert!(parked.contains(&index), "{index}: {reason}");
                 assert!(reason.contains("refused by the test"), "{reason}");
             }
             _ if index == 5 => assert!(is_claimed(applied), "{applied:?}"),
-            outcome => {
-                assert_eq!((outcome, parked.contains(&index)), (&Outcome::Accepted, false));
+            answer => {
+                let accepted = Answer::Incoming(ActionAnswer::Accepted);
+                assert_eq!((answer, parked.contains(&index)), (&accepted, false));
             }
         }
     }
@@ -76,7 +79,8 @@ async fn a_record_with_a_culprit_is_parked_whole_and_all_else_is_applied() {
     let again = Batch { items, checkpoints: vec![] };
     for (index, applied) in store.executor.execute(&again).await.unwrap().iter().enumerate() {
         if index != 5 {
-            assert_eq!(applied.outcome, Outcome::AlreadyApplied, "{index}");
+            let already = Answer::Incoming(ActionAnswer::AlreadyApplied);
+            assert_eq!(applied.answer, already, "{index}");
         }
     }
     assert_eq!(store.count("select count(*) from parked").await, 3);

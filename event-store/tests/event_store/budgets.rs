@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::support::{Store, action, request, tasks_of};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{Change, Command, Correction, RewardState, Seed};
+use plaudit_domain::user_tasks::{Change, Correction, HandCommand, RewardState, Seed};
 use plaudit_event_store::catalogue_store::{self, PublishError};
 use plaudit_event_store::rewards::Ledger;
 use plaudit_event_store::{
-    Batch, CommandQueue, Executor, Item, Outcome, RequestKey, Work, rewards, sweeper,
+    ActionAnswer, Batch, ByHand, Claim, ClaimAnswer, CommandQueue, Executor, HandAnswer, Incoming,
+    Item, RequestKey, Settle, rewards, sweeper,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,7 @@ async fn send_gifts(store: &Store, users: std::ops::Range<usize>) {
     let users: Vec<usize> = users.collect();
     let mut running = tokio::task::JoinSet::new();
     for (n, some) in users.chunks(25).enumerate() {
-        let items: Vec<Item> = some
+        let items: Vec<Item<Incoming>> = some
             .iter()
             .map(|user| {
                 let gift = action(&format!("u{user}"), "1", "gift.sent", NOON, &json!({}));
@@ -104,10 +105,10 @@ async fn what_waits_can_be_revoked_and_is_never_granted() {
     let key = RequestKey { user: user.clone(), operation, key };
     let (by, reason) = ("ops".to_owned(), "a fraud".to_owned());
     let correction = Correction { user: user.clone(), change, by, reason, at: now, seed: Seed(1) };
-    let command = Box::new(Command::Correct(correction));
-    let work = Work::ByHand { key, command, revoked: Some(Box::new(reward)) };
+    let command = Box::new(HandCommand::Correct(correction));
+    let work = ByHand { key, command, revoked: Some(Box::new(reward)) };
     let applied = store.execute(vec![Item { lane, work, origin: request() }]).await;
-    assert!(matches!(applied[0].outcome, Outcome::ChangedByHand(_)), "{applied:?}");
+    assert!(matches!(applied[0].answer, Ok(HandAnswer::Changed(_))), "{applied:?}");
     assert_eq!(in_state(&store, "revoked").await, 2);
 
     catalogue_store::publish(&store.pool, &tasks_of(&badges(100, 2, "wait")), "test")
@@ -115,7 +116,7 @@ async fn what_waits_can_be_revoked_and_is_never_granted() {
         .unwrap();
     let settle = |user: &str| Item {
         lane: Lane::of(user, store.lane_count),
-        work: Work::Settle { user: user.parse().unwrap(), as_of: now, streaks: BTreeSet::new() },
+        work: Settle { user: user.parse().unwrap(), as_of: now, streaks: BTreeSet::new() },
         origin: request(),
     };
     store.execute(vec![settle("u1"), settle("u2")]).await;
@@ -171,7 +172,7 @@ async fn who_waits_is_paid_in_order_once_the_limit_is_raised() {
     assert!(page.rows.iter().all(|row| row.state == RewardState::Claimed), "{page:?}");
     // A repeated action changes nothing.
     let again = store.act(action("u7", "1", "gift.sent", NOON, &json!({}))).await;
-    assert_eq!(again.outcome, Outcome::Duplicate);
+    assert_eq!(again.answer, ActionAnswer::Duplicate);
     assert_eq!(store.count(USED).await, 40);
 }
 
@@ -182,7 +183,7 @@ async fn a_claim_at_the_cap_takes_what_was_granted_and_names_no_more() {
     store.act(action("u1", "1", "gift.sent", NOON, &json!({}))).await;
     let claim = |at: &str| Item {
         lane: Lane::of("u1", store.lane_count),
-        work: Work::Claim {
+        work: Claim {
             user: "u1".parse().unwrap(),
             task: "gifts".parse().unwrap(),
             period: Some("2026-03-29".to_owned().into()),
@@ -194,8 +195,7 @@ async fn a_claim_at_the_cap_takes_what_was_granted_and_names_no_more() {
     };
     let mut receipts = Vec::new();
     for at in ["2026-03-29T13:00:00Z", "2026-03-29T14:00:00Z"] {
-        let Outcome::Claimed(receipt) = store.execute(vec![claim(at)]).await.remove(0).outcome
-        else {
+        let Ok(ClaimAnswer::Claimed(receipt)) = store.answer(claim(at)).await else {
             panic!("nothing was claimed")
         };
         assert_eq!(receipt.rewards.iter().map(|r| r.line.as_str()).collect::<Vec<_>>(), ["coins"]);
@@ -209,7 +209,7 @@ async fn what_waits_can_not_be_claimed() {
     let store = Store::with_tasks(&badges(0, 1, "wait").replace("automatic", "manual")).await;
     store.act(action("u1", "1", "gift.sent", NOON, &json!({}))).await;
     for period in [None, Some("2026-03-29".to_owned().into())] {
-        let work = Work::Claim {
+        let work = Claim {
             user: "u1".parse().unwrap(),
             task: "gifts".parse().unwrap(),
             period,
@@ -218,8 +218,8 @@ async fn what_waits_can_not_be_claimed() {
             idempotency_key: None,
         };
         let item = Item { lane: Lane::of("u1", store.lane_count), work, origin: request() };
-        let outcome = store.execute(vec![item]).await.remove(0).outcome;
-        assert!(matches!(outcome, Outcome::ClaimRejected(_)), "{outcome:?}");
+        let answer = store.answer(item).await;
+        assert!(matches!(answer, Ok(ClaimAnswer::Rejected(_))), "{answer:?}");
     }
 }
 
@@ -240,7 +240,7 @@ async fn a_batch_without_budgets_asks_for_none() {
     let store = Store::with_tasks(crate::support::TASKS).await;
     sqlx::query("drop table budget_takes").execute(&store.pool).await.unwrap();
     let applied = store.act(action("u1", "1", "team.formed", NOON, &json!({}))).await;
-    assert_eq!(applied.outcome, Outcome::Accepted);
+    assert_eq!(applied.answer, ActionAnswer::Accepted);
 }
 
 /// A process that freezes between its last statement and the commit keeps the budget locked until
@@ -293,6 +293,6 @@ async fn a_held_budget_delays_only_those_who_draw_on_it() {
     holder.rollback().await.unwrap();
     let drawn = tokio::time::timeout(Duration::from_secs(30), drawing).await;
     let drawn = drawn.expect("the budget is free").unwrap();
-    assert_eq!(drawn[0].outcome, Outcome::Accepted);
+    assert_eq!(drawn[0].answer, ActionAnswer::Accepted);
     assert_eq!((store.count(USED).await, queue.budget_held()), (2, None));
 }

@@ -4,7 +4,7 @@
 use jiff::{Timestamp, ToSpan as _};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Item, Outcome, Work};
+use plaudit_event_store::{ClaimAll, ClaimedAll, Item};
 use serde_json::json;
 
 use crate::support::{Store, action, request};
@@ -18,10 +18,10 @@ tasks:
     rewards: [ { line: coins, kind: currency, code: coin, amount: 1 } ]
 ";
 
-fn claim_all(store: &Store, user: &str) -> Item {
+fn claim_all(store: &Store, user: &str) -> Item<ClaimAll> {
     let user: UserId = user.parse().unwrap();
     let lane = Lane::of(user.as_str(), store.lane_count);
-    let work = Work::ClaimAll { user, at: Timestamp::now(), idempotency_key: None };
+    let work = ClaimAll { user, at: Timestamp::now(), idempotency_key: None };
     Item { lane, work, origin: request() }
 }
 
@@ -44,9 +44,9 @@ async fn claims_of_one_user_in_one_batch_take_what_those_before_have_left() {
     let applied = store.execute(items).await;
     let taken: Vec<(usize, bool)> = applied
         .iter()
-        .map(|applied| match &applied.outcome {
-            Outcome::ClaimedAll { receipts, more } => (receipts.len(), *more),
-            other => panic!("{other:?}"),
+        .map(|applied| match &applied.answer {
+            Ok(ClaimedAll { receipts, more }) => (receipts.len(), *more),
+            Err(why) => panic!("{why}"),
         })
         .collect();
     let expected = [(500, true), (500, true), (2, false), (100, false), (0, false), (0, false)];

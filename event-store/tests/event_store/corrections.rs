@@ -5,30 +5,34 @@ use crate::support::{Store, TASKS, action, request};
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{
-    Adjustment, BY_HAND, Change, Command, Correction, Event, Reward, RewardState, Seed, UserTasks,
+    Adjustment, BY_HAND, Change, Correction, Event, HandCommand, Reward, RewardState, Seed,
+    UserTasks,
 };
 use plaudit_event_store::reader::{self, Kinds};
 use plaudit_event_store::rewards::{self, Ledger};
-use plaudit_event_store::{HandChange, HandReceipt, Item, Outcome, RequestKey, Work, states};
+use plaudit_event_store::{
+    ActionAnswer, ByHand, HandAnswer, HandChange, HandReceipt, Item, RequestKey, StartDeliveries,
+    StartedDeliveries, states,
+};
 use serde_json::json;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 
-fn correction(store: &Store, change: Change, key: &str, revoked: Option<Reward>) -> Item {
+fn correction(store: &Store, change: Change, key: &str, revoked: Option<Reward>) -> Item<ByHand> {
     let user: plaudit_domain::ids::UserId = "u1".parse().unwrap();
     let operation = change.name().to_owned();
     let key = RequestKey { user: user.clone(), operation, key: key.to_owned() };
     let (by, reason) = ("ops".to_owned(), "support case 7".to_owned());
     let at = "2026-03-29T13:00:00Z".parse().unwrap();
     let correction = Correction { user, change, by, reason, at, seed: Seed(1) };
-    let command = Box::new(Command::Correct(correction));
-    let work = Work::ByHand { key, command, revoked: revoked.map(Box::new) };
+    let command = Box::new(HandCommand::Correct(correction));
+    let work = ByHand { key, command, revoked: revoked.map(Box::new) };
     Item { lane: Lane::of("u1", store.lane_count), work, origin: request() }
 }
 
-async fn correct(store: &Store, change: Change, key: &str, revoked: Option<Reward>) -> Outcome {
+async fn correct(store: &Store, change: Change, key: &str, revoked: Option<Reward>) -> HandAnswer {
     let item = correction(store, change, key, revoked);
-    store.execute(vec![item]).await.remove(0).outcome
+    store.answer(item).await.unwrap()
 }
 
 fn adjust(task: &str, adjustment: Adjustment) -> Change {
@@ -42,10 +46,10 @@ fn grant(amount: i64) -> Change {
 }
 
 #[track_caller]
-fn receipt(outcome: Outcome) -> HandReceipt {
-    match outcome {
-        Outcome::ChangedByHand(receipt) => receipt,
-        other => panic!("{other:?}"),
+fn receipt(answer: HandAnswer) -> HandReceipt {
+    match answer {
+        HandAnswer::Changed(receipt) => receipt,
+        HandAnswer::Rejected(rejection) => panic!("{rejection}"),
     }
 }
 
@@ -109,11 +113,11 @@ async fn a_revoked_reward_is_not_handed_over_and_one_on_its_way_is_not_revoked()
     assert_eq!(receipt(revoked).change, HandChange::RewardsRevoked { grants: vec![reward.grant] });
     let start = |reward: &Reward| Item {
         lane: Lane::of("u1", store.lane_count),
-        work: Work::StartDeliveries { user: "u1".parse().unwrap(), rewards: vec![reward.clone()] },
+        work: StartDeliveries { user: "u1".parse().unwrap(), rewards: vec![reward.clone()] },
         origin: request(),
     };
-    let outcome = store.execute(vec![start(&reward)]).await.remove(0).outcome;
-    assert_eq!(outcome, Outcome::Revoked(vec![reward.grant]));
+    let answer = store.answer(start(&reward)).await;
+    assert_eq!(answer, Ok(StartedDeliveries { revoked: vec![reward.grant] }));
 
     // A revoked milestone can no longer be claimed.
     store.act(action("u1", "t1", "team.formed", NOON, &json!({}))).await;
@@ -126,11 +130,11 @@ async fn a_revoked_reward_is_not_handed_over_and_one_on_its_way_is_not_revoked()
     let automatic = action("u1", "g1", "gift.sent", NOON, &json!({ "coins": 100 }));
     store.act(automatic).await;
     let small = rewards_of(&store).await.remove(2).reward;
-    let outcome = store.execute(vec![start(&small)]).await.remove(0).outcome;
-    assert_eq!(outcome, Outcome::Accepted);
+    let answer = store.answer(start(&small)).await;
+    assert_eq!(answer, Ok(StartedDeliveries { revoked: vec![] }));
     let revoke = Change::Revoke { grant: small.grant, whole_milestone: false };
     let refused = correct(&store, revoke, "k3", Some(small)).await;
-    assert!(matches!(refused, Outcome::Rejected(_)), "{refused:?}");
+    assert!(matches!(refused, HandAnswer::Rejected(_)), "{refused:?}");
     rows_are_as_the_log_has_it(&store).await;
 }
 
@@ -191,7 +195,7 @@ async fn rule_05_an_action_is_taken_back_once_whether_it_is_stored_or_in_the_sam
     store.act(reverses("r1", "g1")).await;
     assert_eq!(reversals(&store).await, ["30"]);
     // Repeated by the same action, and by another one.
-    assert_eq!(store.act(reverses("r1", "g1")).await.outcome, Outcome::Duplicate);
+    assert_eq!(store.act(reverses("r1", "g1")).await.answer, ActionAnswer::Duplicate);
     store.act(reverses("r2", "g1")).await;
     assert_eq!(reversals(&store).await, ["30", "the action was reversed before"]);
     let batch = [gift("g3", 40), reverses("r3", "g3"), reverses("r4", "g3")];

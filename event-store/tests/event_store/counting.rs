@@ -1,7 +1,7 @@
 //! The counting state of a period is stored in rows, and each batch continues from it.
 
 use crate::support::{Store, action};
-use plaudit_event_store::Outcome;
+use plaudit_event_store::ActionAnswer;
 use serde_json::{Value, json};
 
 const TASKS: &str = r"
@@ -71,7 +71,7 @@ async fn what_a_period_has_counted_lasts_from_batch_to_batch() {
         ),
     ];
     for (action, expected) in steps {
-        assert_eq!(store.act(action).await.outcome, Outcome::Accepted);
+        assert_eq!(store.act(action).await.answer, ActionAnswer::Accepted);
         assert_eq!(progress(&store).await, expected);
     }
     // The fold of the log, which replaces unreadable rows, gives the same result.

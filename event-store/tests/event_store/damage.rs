@@ -3,7 +3,9 @@
 use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Batch, Item, Outcome, Work, deliveries, reader};
+use plaudit_event_store::{
+    ActionAnswer, Answer, Batch, Claim, ClaimAll, ClaimAnswer, ClaimedAll, Item, deliveries, reader,
+};
 use serde_json::json;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
@@ -12,12 +14,12 @@ fn gift(user: &str, id: &str) -> plaudit_domain::action::Action {
     action(user, id, "gift.sent", NOON, &json!({ "coins": 10 }))
 }
 
-fn claim_all(store: &Store, user: &str, key: Option<&str>) -> Item {
+fn claim_all(store: &Store, user: &str, key: Option<&str>) -> Item<ClaimAll> {
     let idempotency_key = key.map(str::to_owned);
     let user: plaudit_domain::ids::UserId = user.parse().unwrap();
     Item {
         lane: Lane::of(user.as_str(), store.lane_count),
-        work: Work::ClaimAll { user, at: Timestamp::now(), idempotency_key },
+        work: ClaimAll { user, at: Timestamp::now(), idempotency_key },
         origin: request(),
     }
 }
@@ -47,13 +49,13 @@ async fn a_state_that_is_lost_behind_or_unreadable_is_folded_from_the_log() {
         sqlx::query(damage).execute(&store.pool).await.unwrap();
         // A process that has the user cached continues from there; any other folds the log and
         // repairs the rows.
-        assert_eq!(store.act(gift("u1", "c")).await.outcome, Outcome::Accepted, "{damage}");
+        assert_eq!(store.act(gift("u1", "c")).await.answer, ActionAnswer::Accepted, "{damage}");
         assert_eq!(progress(&store, "u1").await, 30, "{damage}");
         sqlx::query(damage).execute(&store.pool).await.unwrap();
         let batch =
             Batch { items: vec![store.item(gift("u1", "d"), request())], checkpoints: vec![] };
         let applied = store.another_executor().execute(&batch).await.unwrap();
-        assert_eq!(applied[0].outcome, Outcome::Accepted, "{damage}");
+        assert_eq!(applied[0].answer, ActionAnswer::Accepted, "{damage}");
         assert_eq!(progress(&store, "u1").await, 40, "{damage}");
         let mended = "select count(*) from user_view u join task_view t using (lane, user_id)
                       where u.user_id = 'u1' and t.progress = 40 and t.details is null";
@@ -74,7 +76,7 @@ async fn a_claim_finds_a_task_row_that_was_lost() {
     sqlx::query(lost).execute(&store.pool).await.unwrap();
     let batch = Batch { items: vec![claim_all(&store, "u1", None)], checkpoints: vec![] };
     let applied = store.another_executor().execute(&batch).await.unwrap();
-    let Outcome::ClaimedAll { receipts, .. } = &applied[0].outcome else { panic!("{applied:?}") };
+    let Ok(ClaimedAll { receipts, .. }) = &applied[0].answer else { panic!("{applied:?}") };
     let mut claimed: Vec<_> = receipts.iter().map(|receipt| receipt.task.as_str()).collect();
     claimed.sort_unstable();
     assert_eq!(claimed, ["first-team", "sign-in"]);
@@ -90,19 +92,21 @@ async fn actions_of_a_user_whose_log_cannot_be_read_are_parked_and_the_others_go
     let damage = ("from_the_future", "9.0", r#"{"type": "from_the_future"}"#);
     store.force_event("u1", 2, damage).await;
     let items = vec![
-        store.item(gift("u1", "b"), request()),
-        claim_all(&store, "u1", None),
-        store.item(gift("u2", "b"), request()),
+        store.item(gift("u1", "b"), request()).mixed(),
+        claim_all(&store, "u1", None).mixed(),
+        store.item(gift("u2", "b"), request()).mixed(),
     ];
-    let outcomes = store.execute(items).await;
-    let Outcome::Parked { reason, .. } = &outcomes[0].outcome else { panic!("{outcomes:?}") };
+    let applied = store.execute(items).await;
+    let Answer::Incoming(ActionAnswer::Parked { reason, .. }) = &applied[0].answer else {
+        panic!("{applied:?}")
+    };
     assert!(reason.contains("from_the_future"), "{reason}");
-    assert!(matches!(outcomes[1].outcome, Outcome::Failed(_)), "{outcomes:?}");
-    assert_eq!(outcomes[2].outcome, Outcome::Accepted);
+    assert!(matches!(applied[1].answer, Answer::ClaimAll(Err(_))), "{applied:?}");
+    assert_eq!(applied[2].answer, Answer::Incoming(ActionAnswer::Accepted));
     assert_eq!(progress(&store, "u2").await, 20);
     // It was not decided, so a repeat is parked again and not a duplicate.
-    let again = store.act(gift("u1", "b")).await.outcome;
-    assert!(matches!(again, Outcome::Parked { .. }), "{again:?}");
+    let again = store.act(gift("u1", "b")).await.answer;
+    assert!(matches!(again, ActionAnswer::Parked { .. }), "{again:?}");
 }
 
 /// Metadata that can't be parsed makes only its own row unreadable.
@@ -165,7 +169,7 @@ async fn rule_17_a_key_of_one_tasks_claim_is_none_of_anothers() {
     for task in ["first-team", "sign-in", "first-team"] {
         let item = Item {
             lane: Lane::of("u1", store.lane_count),
-            work: Work::Claim {
+            work: Claim {
                 user: "u1".parse().unwrap(),
                 task: task.parse().unwrap(),
                 period: None,
@@ -175,8 +179,8 @@ async fn rule_17_a_key_of_one_tasks_claim_is_none_of_anothers() {
             },
             origin: request(),
         };
-        let outcome = store.execute(vec![item]).await.remove(0).outcome;
-        let Outcome::Claimed(receipt) = outcome else { panic!("{task}: {outcome:?}") };
+        let answer = store.answer(item).await;
+        let Ok(ClaimAnswer::Claimed(receipt)) = answer else { panic!("{task}: {answer:?}") };
         assert_eq!(receipt.task.as_str(), task);
     }
 }
@@ -193,18 +197,15 @@ async fn the_log_takes_no_other_aggregates() {
 async fn rule_17_a_claim_of_everything_is_answered_the_same_under_the_same_key() {
     let store = Store::with_tasks(TASKS).await;
     store.act(action("u1", "t", "team.formed", NOON, &json!({}))).await;
-    let first = store.execute(vec![claim_all(&store, "u1", Some("k"))]).await.remove(0).outcome;
-    assert!(
-        matches!(&first, Outcome::ClaimedAll { receipts, more: false } if receipts.len() == 1),
-        "{first:?}"
-    );
+    let first = store.answer(claim_all(&store, "u1", Some("k"))).await.unwrap();
+    assert_eq!((first.receipts.len(), first.more), (1, false), "{first:?}");
     store.act(action("u1", "s", "user.signed_in", NOON, &json!({}))).await;
     let items = vec![claim_all(&store, "u1", Some("k")), claim_all(&store, "u1", Some("l"))];
     let outcomes = store.execute(items).await;
-    let Outcome::ClaimedAll { receipts: taken, .. } = first else { unreachable!() };
     // The receipts are those of the first claim; `more` is as of now.
-    assert_eq!(outcomes[0].outcome, Outcome::ClaimedAll { receipts: taken, more: true });
+    let repeated = ClaimedAll { receipts: first.receipts, more: true };
+    assert_eq!(outcomes[0].answer, Ok(repeated));
     assert!(
-        matches!(&outcomes[1].outcome, Outcome::ClaimedAll { receipts, more: false } if receipts.len() == 1)
+        matches!(&outcomes[1].answer, Ok(ClaimedAll { receipts, more: false }) if receipts.len() == 1)
     );
 }

@@ -1,7 +1,7 @@
 //! Identities stay known for their time, and housekeeping blocks nobody.
 
 use crate::support::{Store, TASKS, action};
-use plaudit_event_store::Outcome;
+use plaudit_event_store::ActionAnswer;
 use plaudit_event_store::seen_actions::windows;
 use serde_json::json;
 
@@ -42,18 +42,18 @@ async fn window_opened_now(store: &Store) {
 async fn an_identity_is_known_for_seven_days_and_forgotten_after_fourteen() {
     let store = Store::with_tasks(TASKS).await;
     window_opened_now(&store).await;
-    assert_eq!(store.act(gift("g")).await.outcome, Outcome::Accepted);
+    assert_eq!(store.act(gift("g")).await.answer, ActionAnswer::Accepted);
     days_pass(&store, 6).await;
     assert!(!windows::upkeep(&store.pool).await.unwrap().opened);
     days_pass(&store, 1).await;
     let first = windows::upkeep(&store.pool).await.unwrap();
     assert!(first.opened);
-    assert_eq!(store.act(gift("g")).await.outcome, Outcome::Duplicate, "in the week after");
+    assert_eq!(store.act(gift("g")).await.answer, ActionAnswer::Duplicate, "in the week after");
     days_pass(&store, 7).await;
     assert!(windows::upkeep(&store.pool).await.unwrap().opened);
     assert_eq!(
-        store.act(gift("g")).await.outcome,
-        Outcome::Accepted,
+        store.act(gift("g")).await.answer,
+        ActionAnswer::Accepted,
         "after two weeks it is as new"
     );
     let old = format!(
@@ -69,7 +69,7 @@ async fn a_clock_that_jumps_ahead_by_weeks_drops_no_live_window() {
     let store = Store::with_tasks(TASKS).await;
     window_opened_now(&store).await;
     days_pass(&store, 6).await;
-    assert_eq!(store.act(gift("g")).await.outcome, Outcome::Accepted);
+    assert_eq!(store.act(gift("g")).await.answer, ActionAnswer::Accepted);
     days_pass(&store, 1).await;
     assert!(windows::upkeep(&store.pool).await.unwrap().opened);
     days_pass(&store, 1).await;
@@ -77,7 +77,7 @@ async fn a_clock_that_jumps_ahead_by_weeks_drops_no_live_window() {
         clock_jumps(&store, 40).await;
         assert!(!windows::upkeep(&store.pool).await.unwrap().opened);
     }
-    assert_eq!(store.act(gift("g")).await.outcome, Outcome::Duplicate);
+    assert_eq!(store.act(gift("g")).await.answer, ActionAnswer::Duplicate);
     days_pass(&store, 6).await;
     assert!(windows::upkeep(&store.pool).await.unwrap().opened, "the days that passed count");
 }
@@ -103,7 +103,7 @@ async fn upkeep_under_a_dump_holds_up_batches_for_moments_only() {
     let batches = async {
         for n in 0..LOOKS {
             let applied = store.act(gift(&format!("during-{n}"))).await;
-            assert_eq!(applied.outcome, Outcome::Accepted);
+            assert_eq!(applied.answer, ActionAnswer::Accepted);
         }
     };
     tokio::join!(upkeep, batches);
@@ -134,7 +134,7 @@ async fn a_dump_holds_up_no_batch_no_upkeep_and_no_migration() {
         items: vec![store.item(gift("g"), crate::support::request())],
         checkpoints: vec![],
     };
-    assert_eq!(restarted.execute(&batch).await.unwrap()[0].outcome, Outcome::Accepted);
+    assert_eq!(restarted.execute(&batch).await.unwrap()[0].answer, ActionAnswer::Accepted);
     assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
     let partitions = "select count(*) from pg_inherits where inhparent = 'seen_actions'::regclass";
     let before = store.count(partitions).await;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::support::{Store, action, request};
 use plaudit_domain::action::Action;
-use plaudit_event_store::{Batch, Executor, Outcome};
+use plaudit_event_store::{ActionAnswer, Batch, Executor};
 use serde_json::{Value, json};
 use sqlx::Connection;
 
@@ -41,7 +41,10 @@ async fn see(store: &Store, executor: &Executor, visit: &str, rooms: Range<usize
         let sent = some.iter().map(|room| seen(&format!("{visit}-{room}"), *room, time));
         let items = sent.map(|action| store.item(action, request())).collect();
         let applied = executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
-        assert!(applied.iter().all(|applied| applied.outcome == Outcome::Accepted), "{applied:?}");
+        assert!(
+            applied.iter().all(|applied| applied.answer == ActionAnswer::Accepted),
+            "{applied:?}"
+        );
     }
 }
 

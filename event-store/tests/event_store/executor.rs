@@ -7,7 +7,8 @@ use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::catalogue_store::{self, PublishError, set_status};
 use plaudit_event_store::{
-    Batch, ExecuteError, Item, Origin, Outcome, ParkedRecord, SourcePosition, Work,
+    ActionAnswer, Batch, Claim, ClaimAll, ClaimAnswer, ClaimedAll, ExecuteError, Incoming, Item,
+    Origin, ParkedRecord, SourcePosition,
 };
 use serde_json::json;
 
@@ -25,15 +26,15 @@ fn team(user: &str, id: &str) -> plaudit_domain::action::Action {
 #[tokio::test]
 async fn the_same_action_never_counts_twice() {
     let store = Store::with_tasks(TASKS).await;
-    assert_eq!(store.act(team("u1", "a")).await.outcome, Outcome::Accepted);
-    assert_eq!(store.act(team("u1", "a")).await.outcome, Outcome::Duplicate);
+    assert_eq!(store.act(team("u1", "a")).await.answer, ActionAnswer::Accepted);
+    assert_eq!(store.act(team("u1", "a")).await.answer, ActionAnswer::Duplicate);
     let again = store.item(team("u1", "a"), record(0, 5));
-    assert_eq!(store.execute(vec![again]).await[0].outcome, Outcome::Duplicate);
+    assert_eq!(store.execute(vec![again]).await[0].answer, ActionAnswer::Duplicate);
     let other_user = store.item(team("u2", "a"), record(0, 6));
     let twice = store.item(team("u2", "a"), record(0, 7));
     let outcomes = store.execute(vec![other_user, twice]).await;
-    assert_eq!(outcomes[0].outcome, Outcome::Accepted);
-    assert_eq!(outcomes[1].outcome, Outcome::Duplicate);
+    assert_eq!(outcomes[0].answer, ActionAnswer::Accepted);
+    assert_eq!(outcomes[1].answer, ActionAnswer::Duplicate);
     assert_eq!(
         store.count("select count(*) from events where event_type = 'progress_recorded'").await,
         2
@@ -50,7 +51,7 @@ async fn a_record_below_the_lanes_offset_is_never_decided_again() {
     let later = TASKS.replace("team.formed", "later.task").replace("first-team", "later");
     let later = crate::support::tasks_of(&later);
     catalogue_store::publish(&store.pool, &later[..1], "test").await.unwrap();
-    assert_eq!(store.execute(vec![unheard]).await[0].outcome, Outcome::AlreadyApplied);
+    assert_eq!(store.execute(vec![unheard]).await[0].answer, ActionAnswer::AlreadyApplied);
     assert_eq!(store.count("select count(*) from events").await, 0);
 }
 
@@ -61,7 +62,7 @@ async fn positions_in_a_lane_have_no_gaps() {
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..8 {
         let executor = store.executor.clone();
-        let items: Vec<Item> = (0..40)
+        let items: Vec<_> = (0..40)
             .map(|n| store.item(team(&format!("u{}", n % 20), &format!("{writer}-{n}")), request()))
             .collect();
         writers.spawn(async move {
@@ -95,7 +96,7 @@ async fn rule_17_a_repeated_claim_returns_the_same_receipt() {
     let user: UserId = "u1".parse().unwrap();
     let claim = |milestone, key: Option<&str>| Item {
         lane: Lane::of("u1", store.lane_count),
-        work: Work::Claim {
+        work: Claim {
             user: user.clone(),
             task: "first-team".parse().unwrap(),
             period: Some("once".to_owned().into()),
@@ -105,17 +106,14 @@ async fn rule_17_a_repeated_claim_returns_the_same_receipt() {
         },
         origin: request(),
     };
-    let applied = store.execute(vec![claim(Some(1), Some("k"))]).await.remove(0).outcome;
-    let Outcome::Claimed(receipt) = applied else { panic!("{applied:?}") };
+    let answer = store.answer(claim(Some(1), Some("k"))).await;
+    let Ok(ClaimAnswer::Claimed(receipt)) = answer else { panic!("{answer:?}") };
     assert_eq!(receipt.rewards.len(), 1);
     for again in [claim(Some(1), Some("k")), claim(Some(1), None), claim(None, Some("k"))] {
-        assert_eq!(
-            store.execute(vec![again]).await.remove(0).outcome,
-            Outcome::Claimed(receipt.clone())
-        );
+        assert_eq!(store.answer(again).await, Ok(ClaimAnswer::Claimed(receipt.clone())));
     }
-    let nothing = store.execute(vec![claim(None, None)]).await.remove(0).outcome;
-    assert!(matches!(nothing, Outcome::ClaimRejected(_)), "{nothing:?}");
+    let nothing = store.answer(claim(None, None)).await;
+    assert!(matches!(nothing, Ok(ClaimAnswer::Rejected(_))), "{nothing:?}");
     assert_eq!(
         store.count("select count(*) from events where event_type = 'rewards_claimed'").await,
         1
@@ -135,7 +133,7 @@ async fn a_parked_record_is_kept_with_its_bytes() {
         headers: json!({"k": "v"}),
         bytes: b"\xff\x00garbage".to_vec(),
     };
-    let item = Item { lane: Lane(5), work: Work::Park(parked.clone()), origin: record(0, 3) };
+    let item = Item { lane: Lane(5), work: Incoming::Park(parked.clone()), origin: record(0, 3) };
     store.execute(vec![item.clone(), store.item(team("u1", "a"), record(0, 4))]).await;
     store.execute(vec![item]).await;
     let kept = plaudit_event_store::parked::page(&store.pool, None, 10).await.unwrap().parked;
@@ -165,11 +163,11 @@ async fn events_are_append_only() {
     }
 }
 
-fn claim_all(store: &Store, user: &str) -> Item {
+fn claim_all(store: &Store, user: &str) -> Item<ClaimAll> {
     let user: UserId = user.parse().unwrap();
     Item {
         lane: Lane::of(user.as_str(), store.lane_count),
-        work: Work::ClaimAll { user, at: Timestamp::now(), idempotency_key: None },
+        work: ClaimAll { user, at: Timestamp::now(), idempotency_key: None },
         origin: request(),
     }
 }
@@ -183,10 +181,10 @@ async fn stops_progress_and_not_claims(store: &Store, status: Status) {
     store.act(team("after", "b")).await;
     let moved = "select count(*) from events where aggregate_id = 'after'";
     assert_eq!(store.count(moved).await, 0);
-    let outcome = store.execute(vec![claim_all(store, "before")]).await.remove(0).outcome;
+    let answer = store.answer(claim_all(store, "before")).await;
     assert!(
-        matches!(&outcome, Outcome::ClaimedAll { receipts, more: false } if receipts.len() == 1),
-        "{outcome:?}"
+        matches!(&answer, Ok(ClaimedAll { receipts, more: false }) if receipts.len() == 1),
+        "{answer:?}"
     );
 }
 
@@ -225,7 +223,7 @@ async fn rule_17_a_claim_that_is_repeated_in_one_batch_returns_the_same_receipt(
     store.act(team("u1", "a")).await;
     let claim = || Item {
         lane: Lane::of("u1", store.lane_count),
-        work: Work::Claim {
+        work: Claim {
             user: "u1".parse().unwrap(),
             task: "first-team".parse().unwrap(),
             period: Some("once".to_owned().into()),
@@ -236,6 +234,6 @@ async fn rule_17_a_claim_that_is_repeated_in_one_batch_returns_the_same_receipt(
         origin: request(),
     };
     let applied = store.execute(vec![claim(), claim()]).await;
-    assert!(matches!(applied[0].outcome, Outcome::Claimed(_)), "{applied:?}");
-    assert_eq!(applied[0].outcome, applied[1].outcome);
+    assert!(matches!(applied[0].answer, Ok(ClaimAnswer::Claimed(_))), "{applied:?}");
+    assert_eq!(applied[0].answer, applied[1].answer);
 }

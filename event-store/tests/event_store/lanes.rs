@@ -7,7 +7,7 @@ use crate::support::{Store, TASKS, action, eventually, request};
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::lanes::{self, Contention};
 use plaudit_event_store::{
-    Batch, CommandQueue, ExecuteError, Item, Origin, Outcome, SourcePosition,
+    ActionAnswer, Batch, CommandQueue, ExecuteError, Item, Origin, SourcePosition,
 };
 use serde_json::json;
 use sqlx::Connection as _;
@@ -52,7 +52,7 @@ async fn rule_23_a_lane_that_is_held_delays_its_own_users_only() {
     for user in &others {
         let began = Instant::now();
         let applied = queue.submit(vec![item(user, "1")]).await.unwrap();
-        assert_eq!(applied[0].outcome, Outcome::Accepted, "{user}");
+        assert_eq!(applied[0].answer, ActionAnswer::Accepted, "{user}");
         assert!(began.elapsed() < Duration::from_secs(2), "{user}: {:?}", began.elapsed());
     }
 
@@ -70,7 +70,7 @@ async fn rule_23_a_lane_that_is_held_delays_its_own_users_only() {
     // The lane recovers by itself.
     held.commit().await.unwrap();
     let applied = tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap();
-    assert_eq!(applied[0].outcome, Outcome::Accepted);
+    assert_eq!(applied[0].answer, ActionAnswer::Accepted);
     assert!(queue.busy_lanes().is_empty());
     assert_eq!(store.count("select count(*) from external_appends").await, 0, "ann was caught up");
 }
@@ -113,7 +113,7 @@ async fn writes_that_stand_still_are_named() {
     assert!(why.contains("nothing was written meanwhile"), "{why}");
     other.rollback().await.unwrap();
     let applied = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
-    assert_eq!(applied[0].outcome, Outcome::Accepted);
+    assert_eq!(applied[0].answer, ActionAnswer::Accepted);
     assert_eq!(queue.stalled(), None);
 }
 
@@ -124,7 +124,7 @@ async fn a_held_lane_is_named_to_who_needs_it() {
     let _held = stock_writer_left_open(&store, "ann").await;
     let lane = Lane::of("ann", store.lane_count);
     let users = (0..20).map(|n| format!("user-{n}")).chain(["ann".to_owned()]);
-    let items = users.map(|user| store.item(sign_in(&user, "1"), request())).collect();
+    let items = users.map(|user| store.item(sign_in(&user, "1"), request()).mixed()).collect();
     let batch = Batch { items, checkpoints: vec![] };
     let expected = Contention::Held([lane].into());
     let error = store.executor.execute(&batch).await.unwrap_err();
@@ -150,7 +150,8 @@ async fn the_lanes_that_a_swap_locks_do_not_count_as_held() {
     lanes::lock_all(&lanes, &mut swap).await.unwrap();
     let items: Vec<_> =
         (0..20).map(|n| store.item(sign_in(&format!("user-{n}"), "1"), request())).collect();
-    let batch = Batch { items: items.clone(), checkpoints: vec![] };
+    let mixed = items.iter().cloned().map(Item::mixed).collect();
+    let batch = Batch { items: mixed, checkpoints: vec![] };
     for ended in [
         store.executor.execute(&batch).await.map(drop),
         store.executor.execute_if_free(&batch).await.1,
@@ -169,7 +170,7 @@ async fn the_lanes_that_a_swap_locks_do_not_count_as_held() {
     }
     swap.rollback().await.unwrap();
     let applied = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
-    assert!(applied.iter().all(|applied| applied.outcome == Outcome::Accepted), "{applied:?}");
+    assert!(applied.iter().all(|applied| applied.answer == ActionAnswer::Accepted), "{applied:?}");
 }
 
 /// Rule 23: batches must not walk the rows that an idle snapshot keeps alive. Compares pages read
@@ -283,7 +284,7 @@ async fn rule_23_a_batch_is_bounded_by_the_events_it_makes() {
     let store = Store::with_tasks(&tasks).await;
     let items = (0..100).map(|n| store.item(sign_in(&format!("u{n}"), "1"), request())).collect();
     let applied = store.execute(items).await;
-    assert!(applied.iter().all(|applied| applied.outcome == Outcome::Accepted));
+    assert!(applied.iter().all(|applied| applied.answer == ActionAnswer::Accepted));
     assert_eq!(store.count("select count(*) from events").await, 30_000);
     let transactions = "select count(distinct xmin::text) from events";
     assert!(store.count(transactions).await >= 3, "several transactions");

@@ -7,7 +7,7 @@ use crate::support::{Store, action, request};
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::RewardState;
-use plaudit_event_store::{CommandQueue, Item, Outcome, Work, rewards, sweeper};
+use plaudit_event_store::{Claim, ClaimAnswer, CommandQueue, Item, NotApplied, rewards, sweeper};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -55,10 +55,10 @@ async fn states(store: &Store, user: &str, now: Timestamp) -> Vec<(String, Rewar
     states
 }
 
-async fn claim(store: &Store, task: &str, at: &str) -> Outcome {
+async fn claim(store: &Store, task: &str, at: &str) -> Result<ClaimAnswer, NotApplied> {
     let item = Item {
         lane: Lane::of("u1", store.lane_count),
-        work: Work::Claim {
+        work: Claim {
             user: "u1".parse().unwrap(),
             task: task.parse().unwrap(),
             period: None,
@@ -68,7 +68,7 @@ async fn claim(store: &Store, task: &str, at: &str) -> Outcome {
         },
         origin: request(),
     };
-    store.execute(vec![item]).await.remove(0).outcome
+    store.answer(item).await
 }
 
 /// Runs sweepers, each as if in another process, until nothing is due.
@@ -136,15 +136,15 @@ async fn rule_18_what_is_due_is_shown_and_refused_before_it_is_recorded() {
     assert_eq!(states(&store, "u1", Timestamp::now()).await, shown);
     for task in ["expiring", "forfeited", "granted"] {
         let refused = claim(&store, task, &Timestamp::now().to_string()).await;
-        assert!(matches!(refused, Outcome::ClaimRejected(_)), "{task}: {refused:?}");
+        assert!(matches!(refused, Ok(ClaimAnswer::Rejected(_))), "{task}: {refused:?}");
     }
     sweep(&store, 1).await;
     assert_eq!(states(&store, "u1", Timestamp::now()).await, shown, "and after it is");
     // Rewards granted at the end of the period have no receipt.
     let refused = claim(&store, "granted", &Timestamp::now().to_string()).await;
-    assert!(matches!(refused, Outcome::ClaimRejected(_)), "{refused:?}");
+    assert!(matches!(refused, Ok(ClaimAnswer::Rejected(_))), "{refused:?}");
     assert!(matches!(
         claim(&store, "kept", &Timestamp::now().to_string()).await,
-        Outcome::Claimed(_)
+        Ok(ClaimAnswer::Claimed(_))
     ));
 }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{
-    Batch, BatchProjection, Changes, CommandQueue, Executor, Item, Origin, Outcome, SourcePosition,
-    Work,
+    ActionAnswer, Answer, Batch, BatchProjection, Changes, ClaimAll, ClaimedAll, CommandQueue,
+    Executor, Incoming, Item, NotApplied, Origin, SourcePosition,
 };
 use serde_json::json;
 use sqlx::PgConnection;
@@ -21,13 +21,13 @@ fn forms_a_team(store: &Store, user: &str, offset: i64) -> Item {
     let id = format!("team-{offset}");
     let action = action(user, &id, "team.formed", "2026-03-29T12:00:00Z", &json!({}));
     let at = SourcePosition { topic: "actions".into(), incarnation: 0, partition: 0, offset };
-    store.item(action, Origin::Record(at))
+    store.item(action, Origin::Record(at)).mixed()
 }
 
 fn claim(store: &Store, user: &str) -> Item {
     let user: UserId = user.parse().unwrap();
     let lane = Lane::of(user.as_str(), store.lane_count);
-    let work = Work::ClaimAll { user, at: Timestamp::now(), idempotency_key: None };
+    let work = ClaimAll { user, at: Timestamp::now(), idempotency_key: None }.into();
     Item { lane, work, origin: request() }
 }
 
@@ -53,7 +53,7 @@ async fn a_panic_while_an_event_is_folded_meets_its_own_item_only() {
             "2026-03-29T12:00:00Z",
             &json!({}),
         );
-        Item { work: Work::Action(action), ..item }
+        Item { work: Incoming::Action(action).into(), ..item }
     };
     // Offset 2 is one record for three users.
     let items = vec![
@@ -68,21 +68,24 @@ async fn a_panic_while_an_event_is_folded_meets_its_own_item_only() {
     let batch = Batch { items, checkpoints: vec![] };
     let applied = store.executor.execute(&batch).await.unwrap();
     for (index, applied) in applied.iter().enumerate() {
-        match (index, &applied.outcome) {
-            (2, Outcome::Parked { reason, .. }) | (4, Outcome::Failed(reason)) => {
+        match (index, &applied.answer) {
+            (2, Answer::Incoming(ActionAnswer::Parked { reason, .. }))
+            | (4, Answer::ClaimAll(Err(NotApplied(reason)))) => {
                 assert_eq!(reason, INTERNAL);
             }
-            (5, Outcome::ClaimedAll { receipts, more: false }) => assert_eq!(receipts.len(), 1),
-            (0 | 1 | 3 | 6, Outcome::Accepted) => {}
-            (index, outcome) => panic!("{index}: {outcome:?}"),
+            (5, Answer::ClaimAll(Ok(ClaimedAll { receipts, more: false }))) => {
+                assert_eq!(receipts.len(), 1);
+            }
+            (0 | 1 | 3 | 6, Answer::Incoming(ActionAnswer::Accepted)) => {}
+            (index, answer) => panic!("{index}: {answer:?}"),
         }
     }
     assert_eq!(applied.len(), 7);
     assert_eq!(store.count("select count(*) from parked where repairable").await, 1);
     // The offsets have moved past all records.
     let again = store.executor.execute(&batch).await.unwrap();
-    assert_eq!(again[2].outcome, Outcome::AlreadyApplied);
-    assert_eq!(again[3].outcome, Outcome::AlreadyApplied);
+    assert_eq!(again[2].answer, Answer::Incoming(ActionAnswer::AlreadyApplied));
+    assert_eq!(again[3].answer, Answer::Incoming(ActionAnswer::AlreadyApplied));
 }
 
 /// A read model that panics for one user.
@@ -111,12 +114,13 @@ async fn rule_23_a_panic_over_one_user_fails_no_other_request_and_leaves_the_pro
     ];
     let applied = queue.submit(items).await.unwrap();
     assert!(
-        matches!(&applied[0].outcome, Outcome::ClaimedAll { receipts, .. } if receipts.len() == 1)
+        matches!(&applied[0].answer, Answer::ClaimAll(Ok(claimed)) if claimed.receipts.len() == 1)
     );
-    assert_eq!(applied[1].outcome, Outcome::Failed(INTERNAL.to_owned()));
+    let failed = NotApplied(INTERNAL.to_owned());
+    assert_eq!(applied[1].answer, Answer::ClaimAll(Err(failed)));
     // The action moves nothing, so nothing is projected.
-    assert_eq!(applied[2].outcome, Outcome::Accepted);
-    assert_eq!(applied[3].outcome, Outcome::Accepted);
+    assert_eq!(applied[2].answer, Answer::Incoming(ActionAnswer::Accepted));
+    assert_eq!(applied[3].answer, Answer::Incoming(ActionAnswer::Accepted));
     assert!(queue.failing().is_none(), "{:?}", queue.failing());
 }
 
@@ -131,9 +135,11 @@ async fn rule_23_a_damaged_reward_of_one_user_fails_no_other_claim() {
     let items = vec![claim(&store, "good"), claim(&store, "bad")];
     let applied = queue.submit(items).await.unwrap();
     assert!(
-        matches!(&applied[0].outcome, Outcome::ClaimedAll { receipts, .. } if receipts.len() == 1)
+        matches!(&applied[0].answer, Answer::ClaimAll(Ok(claimed)) if claimed.receipts.len() == 1)
     );
-    let Outcome::Failed(reason) = &applied[1].outcome else { panic!("{:?}", applied[1]) };
+    let Answer::ClaimAll(Err(NotApplied(reason))) = &applied[1].answer else {
+        panic!("{:?}", applied[1])
+    };
     assert!(reason.contains("can't be read"), "{reason}");
     assert!(queue.failing().is_none(), "{:?}", queue.failing());
 }

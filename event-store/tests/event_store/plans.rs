@@ -7,7 +7,7 @@ use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Item, Work, rewards};
+use plaudit_event_store::{Claim, Item, rewards};
 use serde_json::json;
 
 /// The average number of rows that an index scan may read: the rows of one user, not of a lane.
@@ -56,7 +56,7 @@ async fn every_statement_of_a_batch_probes_keys_also_when_it_was_planned_on_empt
         let task: TaskId = "sign-in".parse().unwrap();
         let claims = users.iter().map(|user| {
             let user: UserId = user.parse().unwrap();
-            let work = Work::Claim {
+            let work = Claim {
                 user,
                 task: task.clone(),
                 period: None,

@@ -1,7 +1,9 @@
 //! Random rewards: the outcome is stored with the grant and never rolled again.
 
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Batch, Item, Origin, Outcome, SourcePosition, Work};
+use plaudit_event_store::{
+    ActionAnswer, Batch, Claim, ClaimAnswer, Incoming, Item, Origin, SourcePosition,
+};
 use serde_json::json;
 
 use crate::support::{Store, action, request};
@@ -39,8 +41,8 @@ fn events(event_type: &str) -> String {
     )
 }
 
-fn claim(store: &Store, user: &str) -> Item {
-    let work = Work::Claim {
+fn claim(store: &Store, user: &str) -> Item<Claim> {
+    let work = Claim {
         user: user.parse().unwrap(),
         task: "draw".parse().unwrap(),
         period: Some("once".to_owned().into()),
@@ -55,7 +57,7 @@ fn claim(store: &Store, user: &str) -> Item {
 async fn rule_15_a_roll_stays_the_same_over_retries_redeliveries_folds_and_claims() {
     let store = Store::with_tasks(TASKS).await;
     let users: Vec<String> = (0..USERS).map(|n| format!("u{n:02}")).collect();
-    let items = |origin: fn(usize) -> Origin| -> Batch {
+    let items = |origin: fn(usize) -> Origin| -> Batch<Incoming> {
         let item = |(n, user): (usize, &String)| store.item(gift(user), origin(n));
         Batch { items: users.iter().enumerate().map(item).collect(), checkpoints: vec![] }
     };
@@ -69,7 +71,7 @@ async fn rule_15_a_roll_stays_the_same_over_retries_redeliveries_folds_and_claim
     // Repeated after a lost answer to the commit, by this process and by another one.
     for executor in [&*store.executor, &store.another_executor()] {
         let again = executor.execute(&by_http).await.unwrap();
-        assert!(again.iter().all(|applied| applied.outcome == Outcome::Duplicate), "{again:?}");
+        assert!(again.iter().all(|applied| applied.answer == ActionAnswer::Duplicate), "{again:?}");
     }
     // Redelivered by Kafka.
     let by_kafka = items(|n| {
@@ -95,9 +97,8 @@ async fn rule_15_a_roll_stays_the_same_over_retries_redeliveries_folds_and_claim
     // The claimed reward, which is also sent to the payer, is the one that was rolled.
     for (user, code) in &rolled {
         for executor in [&*store.executor, &other] {
-            let batch = Batch { items: vec![claim(&store, user)], checkpoints: vec![] };
-            let claimed = executor.execute(&batch).await.unwrap().remove(0).outcome;
-            let Outcome::Claimed(receipt) = claimed else { panic!("{claimed:?}") };
+            let claimed = executor.execute_one(claim(&store, user)).await.unwrap().answer;
+            let Ok(ClaimAnswer::Claimed(receipt)) = claimed else { panic!("{claimed:?}") };
             assert_eq!(&receipt.rewards[0].code, code, "{user}");
         }
     }

@@ -1,7 +1,7 @@
 //! The cache of recently changed users is never outdated.
 
 use crate::support::{Store, TASKS, action, request};
-use plaudit_event_store::{Batch, Executor, Outcome};
+use plaudit_event_store::{ActionAnswer, Batch, Executor};
 use serde_json::json;
 
 /// Counts a gift through `executor`, and returns the day's progress from the row.
@@ -10,7 +10,7 @@ async fn gift(store: &Store, executor: &Executor, id: &str) -> i64 {
     let items = vec![store.item(gift, request())];
     let batch = Batch { items, checkpoints: vec![] };
     let applied = executor.execute(&batch).await.unwrap();
-    assert_eq!(applied[0].outcome, Outcome::Accepted);
+    assert_eq!(applied[0].answer, ActionAnswer::Accepted);
     store.count("select progress from task_view where task_id = 'daily-gifts'").await
 }
 

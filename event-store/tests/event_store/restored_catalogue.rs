@@ -1,7 +1,7 @@
 //! A catalogue of an earlier time is restored under a running process.
 
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Item, Outcome, Receipt, Work, catalogue_store};
+use plaudit_event_store::{Claim, ClaimAnswer, Item, Receipt, catalogue_store};
 use serde_json::json;
 
 use crate::support::{Store, action, request, tasks_of};
@@ -34,7 +34,7 @@ const RESTORE: &str = "
     insert into task_versions select * from dumped_versions";
 
 async fn claim(store: &Store, user: &str) -> Receipt {
-    let work = Work::Claim {
+    let work = Claim {
         user: user.parse().unwrap(),
         task: "gifts".parse().unwrap(),
         period: None,
@@ -44,7 +44,9 @@ async fn claim(store: &Store, user: &str) -> Receipt {
     };
     let lane = Lane::of(user, store.lane_count);
     let applied = store.execute(vec![Item { lane, work, origin: request() }]).await;
-    let Outcome::Claimed(receipt) = applied[0].outcome.clone() else { panic!("{applied:?}") };
+    let Ok(ClaimAnswer::Claimed(receipt)) = applied[0].answer.clone() else {
+        panic!("{applied:?}")
+    };
     receipt
 }
 

@@ -13,7 +13,10 @@ use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{ClaimRejection, Command, Rejection, Reward, Seed};
 use plaudit_event_store::aggregate::{AggregateCommand, UserTasksAggregate};
-use plaudit_event_store::{Item, Outcome, Work};
+use plaudit_event_store::{
+    ActionAnswer, Answer, Claim, ClaimAnswer, Incoming, Item, Redeliver, RedeliverAnswer,
+    StartDeliveries, Work,
+};
 use postgres_es::PostgresEventRepository;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -106,15 +109,15 @@ fn wishes(seed: u8, count: usize) -> Vec<Wish> {
 /// of `store`.
 async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
     let user: UserId = wish.user.parse().unwrap();
-    let (work, command) = match wish.what.clone() {
+    let (work, command): (Work, _) = match wish.what.clone() {
         What::Act(action) => (
-            Work::Action(action.clone()),
+            Incoming::Action(action.clone()).into(),
             AggregateCommand::Action { action, seed: Seed::default() },
         ),
         What::Claim { task, period, milestone, at } => {
             let task: TaskId = task.parse().unwrap();
             let period: Option<PeriodKey> = period.map(|key| key.to_owned().into());
-            let work = Work::Claim {
+            let work = Claim {
                 user: user.clone(),
                 task: task.clone(),
                 period: period.clone(),
@@ -123,7 +126,7 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
                 idempotency_key: None,
             };
             let claim = Command::ClaimRewards { user, task, period, milestone, claimed_at: at };
-            (work, AggregateCommand::Command(claim))
+            (work.into(), AggregateCommand::Command(claim))
         }
         What::Deliver(dice) => {
             let due: Vec<Json<Vec<Reward>>> = sqlx::query_scalar(
@@ -137,8 +140,8 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
             .await
             .unwrap();
             let rewards = due.get(dice % due.len().max(1)).map_or(vec![], |Json(r)| r.clone());
-            let work = Work::StartDeliveries { user, rewards: rewards.clone() };
-            (work, AggregateCommand::Command(Command::StartDeliveries { rewards }))
+            let work = StartDeliveries { user, rewards: rewards.clone() };
+            (work.into(), AggregateCommand::Command(Command::StartDeliveries { rewards }))
         }
         What::Acknowledge(dice) => {
             let grant = one_of_the_grants(&wish.user, dice, store).await;
@@ -147,7 +150,7 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
             let id = Uuid::new_v4().to_string();
             let action = action(&wish.user, &id, kind, "2026-04-01T10:00:00Z", &data);
             (
-                Work::Action(action.clone()),
+                Incoming::Action(action.clone()).into(),
                 AggregateCommand::Action { action, seed: Seed::default() },
             )
         }
@@ -164,9 +167,8 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
                 even_if_delivered,
                 keeps_payer,
             };
-            let work =
-                Work::Redeliver { user, grant, by, reason, at, even_if_delivered, keeps_payer };
-            (work, AggregateCommand::Command(again))
+            let work = Redeliver { user, grant, by, reason, at, even_if_delivered, keeps_payer };
+            (work.into(), AggregateCommand::Command(again))
         }
     };
     let lane = Lane::of(&wish.user, store.lane_count);
@@ -187,19 +189,29 @@ async fn one_of_the_grants(user: &str, dice: usize, store: &Store) -> Uuid {
 
 /// True if both sides gave the same answer. For a milestone claimed before, ours returns the
 /// receipt.
-fn is_same_answer(ours: &Outcome, theirs: &Result<(), AggregateError<Rejection>>) -> bool {
+fn is_same_answer(ours: &Answer, theirs: &Result<(), AggregateError<Rejection>>) -> bool {
     match (ours, theirs) {
-        (Outcome::Accepted | Outcome::Claimed(_), Ok(()))
+        (
+            Answer::Incoming(ActionAnswer::Accepted)
+            | Answer::Claim(Ok(ClaimAnswer::Claimed(_)))
+            | Answer::Redeliver(Ok(RedeliverAnswer::Accepted)),
+            Ok(()),
+        )
         | (
-            Outcome::Claimed(_),
+            Answer::Claim(Ok(ClaimAnswer::Claimed(_))),
             Err(AggregateError::UserError(Rejection::Claim(ClaimRejection::NothingClaimable {
                 ..
             }))),
         ) => true,
-        (Outcome::ClaimRejected(ours), Err(AggregateError::UserError(theirs))) => {
-            Rejection::from(ours.clone()) == *theirs
-        }
-        (Outcome::Rejected(ours), Err(AggregateError::UserError(theirs))) => ours == theirs,
+        (Answer::StartDeliveries(Ok(started)), Ok(())) => started.revoked.is_empty(),
+        (
+            Answer::Claim(Ok(ClaimAnswer::Rejected(ours))),
+            Err(AggregateError::UserError(theirs)),
+        ) => Rejection::from(ours.clone()) == *theirs,
+        (
+            Answer::Redeliver(Ok(RedeliverAnswer::Rejected(ours))),
+            Err(AggregateError::UserError(theirs)),
+        ) => ours == theirs,
         _ => false,
     }
 }
@@ -228,7 +240,7 @@ async fn the_executor_and_stock_cqrs_write_the_same_events() {
             for ((wish, (_, command)), ours) in chunk.iter().zip(sent).zip(applied) {
                 let theirs = stock.execute(&wish.user, command).await;
                 assert!(
-                    is_same_answer(&ours.outcome, &theirs),
+                    is_same_answer(&ours.answer, &theirs),
                     "seed {seed}, {wish:?}: ours {ours:?}, theirs {theirs:?}"
                 );
                 commands += 1;

@@ -9,7 +9,9 @@ use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::fault_proxy::FaultProxy;
 use plaudit_embedded::{test_cluster, waiting};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
-use plaudit_event_store::{Applied, Batch, Executor, Item, Origin, Work, pool, schema};
+use plaudit_event_store::{
+    ActionAnswer, Applied, Batch, Executor, Incoming, Item, Kind, Origin, pool, schema,
+};
 use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -34,22 +36,27 @@ impl Store {
         Self { url, pool, executor, lane_count }
     }
 
-    pub fn item(&self, action: Action, origin: Origin) -> Item {
+    pub fn item(&self, action: Action, origin: Origin) -> Item<Incoming> {
         Item {
             lane: Lane::of(action.user.as_str(), self.lane_count),
-            work: Work::Action(action),
+            work: Incoming::Action(action),
             origin,
         }
     }
 
-    pub async fn execute(&self, items: Vec<Item>) -> Vec<Applied> {
+    pub async fn execute<K: Kind>(&self, items: Vec<Item<K>>) -> Vec<Applied<K::Answer>> {
         self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap()
     }
 
     /// Applies one action as if it came over HTTP.
-    pub async fn act(&self, action: Action) -> Applied {
+    pub async fn act(&self, action: Action) -> Applied<ActionAnswer> {
         let item = self.item(action, request());
         self.execute(vec![item]).await.remove(0)
+    }
+
+    /// Applies one item, and returns its answer.
+    pub async fn answer<K: Kind>(&self, item: Item<K>) -> K::Answer {
+        self.executor.execute_one(item).await.unwrap().answer
     }
 
     /// An executor as another process over the same database has it.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_embedded::test_cluster;
-use plaudit_event_store::{Batch, Executor, Item, Outcome, Work, pool};
+use plaudit_event_store::{ActionAnswer, Answer, Batch, Claim, ClaimAnswer, Executor, Item, pool};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
@@ -46,7 +46,7 @@ async fn what_was_committed_without_an_answer_is_answered_as_if_nothing_had_happ
     let executor = Executor::new(frozen, store.lane_count, Arc::default(), vec![]);
     let user: UserId = "u1".parse().unwrap();
     let lane = Lane::of("u1", store.lane_count);
-    let claim = Work::Claim {
+    let claim = Claim {
         user,
         task: "first-team".parse().unwrap(),
         period: None,
@@ -55,7 +55,8 @@ async fn what_was_committed_without_an_answer_is_answered_as_if_nothing_had_happ
         idempotency_key: None,
     };
     let gift = action("u1", "g", "gift.sent", "2026-03-29T13:00:00Z", &json!({ "coins": 10 }));
-    let items = vec![store.item(gift, request()), Item { lane, work: claim, origin: request() }];
+    let claim = Item { lane, work: claim, origin: request() };
+    let items = vec![store.item(gift, request()).mixed(), claim.mixed()];
     let mut holder = PgConnection::connect(&store.url).await.unwrap();
     sqlx::query("select pg_advisory_lock(4242)").execute(&mut holder).await.unwrap();
     let running =
@@ -65,8 +66,10 @@ async fn what_was_committed_without_an_answer_is_answered_as_if_nothing_had_happ
     // The commit succeeds, but its answer is lost.
     holder.close().await.unwrap();
     let applied = running.await.unwrap().unwrap();
-    assert_eq!(applied[0].outcome, Outcome::Accepted, "not a duplicate of itself");
-    assert!(matches!(applied[1].outcome, Outcome::Claimed(_)), "{applied:?}");
+    let accepted = Answer::Incoming(ActionAnswer::Accepted);
+    assert_eq!(applied[0].answer, accepted, "not a duplicate of itself");
+    let is_claimed = matches!(applied[1].answer, Answer::Claim(Ok(ClaimAnswer::Claimed(_))));
+    assert!(is_claimed, "{applied:?}");
     assert!(proxy.accepted() > 1, "the answer came over another connection");
     let claims = "select count(*) from events where event_type = 'rewards_claimed'";
     assert_eq!(store.count(claims).await, 1);

@@ -14,12 +14,12 @@ use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_event_store::backfills::lease::{Counts, Lease};
 use plaudit_event_store::backfills::{self, BackfillPartition};
 use plaudit_event_store::{
-    Applied, Item, Origin, Outcome, ParkedRecord, PastOutcome, SourcePosition, Work, sources,
+    Applied, CountPast, Item, NotApplied, Origin, ParkedRecord, PastAnswer, SourcePosition, sources,
 };
 
 use super::reader::{Chunk, Reader};
 use super::{BackfillWorker, StopReason, go_on};
-use crate::mapped_room::item_bytes;
+use crate::mapped_room::past_bytes;
 use crate::route::{lane_of_partition, parked_id};
 
 /// About the most bytes of memory that the items of a chunk take that are applied at once.
@@ -127,23 +127,25 @@ impl BackfillWorker {
     async fn count_portion(
         &self,
         lease: &Lease,
-        items: Vec<Item>,
+        items: Vec<Item<CountPast>>,
         counts: &mut Counts,
     ) -> Result<(), StopReason> {
         let places: Vec<SourcePosition> = items.iter().filter_map(place_of).collect();
         let applied = self.apply(lease, items).await?;
-        for (Applied { outcome, .. }, at) in applied.iter().zip(&places) {
-            match outcome {
-                Outcome::Past(PastOutcome::Moved) => counts.moved += 1,
-                Outcome::Past(PastOutcome::Closed) => return Err(StopReason::NotOurs),
-                Outcome::Failed(reason) => {
+        for (Applied { answer, .. }, at) in applied.iter().zip(&places) {
+            match answer {
+                Ok(PastAnswer::Moved) => counts.moved += 1,
+                Ok(PastAnswer::Reversed) => counts.reversed += 1,
+                Ok(
+                    PastAnswer::Unmoved | PastAnswer::Live | PastAnswer::Known | PastAnswer::Parked,
+                ) => counts.unmoved += 1,
+                Ok(PastAnswer::Closed) => return Err(StopReason::NotOurs),
+                Err(NotApplied(reason)) => {
                     let (task, topic) = (&lease.task, &at.topic);
                     let (partition, offset) = (at.partition, at.offset);
                     tracing::error!(%task, %topic, partition, offset, "a past action could not be decided: {reason}");
                     counts.failed += 1;
                 }
-                Outcome::Past(PastOutcome::Reversed) => counts.reversed += 1,
-                _ => counts.unmoved += 1,
             }
         }
         Ok(())
@@ -167,13 +169,13 @@ type Records = std::vec::IntoIter<(SourcePosition, OwnedRecord)>;
 
 impl PastFilter {
     /// Maps records until their items take [`PORTION_BYTES_MAX`] of memory, and returns the others.
-    fn portion(&self, mut records: Records) -> Result<(Records, Vec<Item>), StopReason> {
+    fn portion(&self, mut records: Records) -> Result<(Records, Vec<Item<CountPast>>), StopReason> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         while bytes < PORTION_BYTES_MAX
             && let Some((at, record)) = records.next()
         {
             let more = self.items(&record, &at)?;
-            bytes += more.iter().map(item_bytes).sum::<usize>();
+            bytes += more.iter().map(|item| past_bytes(&item.work)).sum::<usize>();
             items.extend(more);
         }
         Ok((records, items))
@@ -182,7 +184,11 @@ impl PastFilter {
     /// Returns the record's actions that the task may count, each for the lane of its user. Records
     /// that can't be read are skipped: the live reader has parked them. Fails if a schema is
     /// unavailable at the moment, so that the backfill waits.
-    fn items(&self, record: &OwnedRecord, at: &SourcePosition) -> Result<Vec<Item>, StopReason> {
+    fn items(
+        &self,
+        record: &OwnedRecord,
+        at: &SourcePosition,
+    ) -> Result<Vec<Item<CountPast>>, StopReason> {
         let record = record.as_raw();
         let mapped = catch_unwind(AssertUnwindSafe(|| self.sources.map(&record)));
         let mapped = mapped.unwrap_or_else(|_| Ok(Vec::new()));
@@ -200,7 +206,7 @@ impl PastFilter {
         action.occurred_at >= self.from && task.is_some_and(|task| task.is_moved_by(&action.kind))
     }
 
-    fn item(&self, index: usize, action: Action, at: &SourcePosition) -> Item {
+    fn item(&self, index: usize, action: Action, at: &SourcePosition) -> Item<CountPast> {
         let lane = Lane::of(action.user.as_str(), self.lane_count);
         // A record that was parked as a whole names no user, so its lane is that of its partition.
         let whole = lane_of_partition(at, self.lane_count);
@@ -211,13 +217,13 @@ impl PastFilter {
         ];
         Item {
             lane,
-            work: Work::CountPast { task: self.task.clone(), action, parked_as },
+            work: CountPast { task: self.task.clone(), action, parked_as },
             origin: Origin::Backfill { task: self.task.clone(), from: Some(at.clone()) },
         }
     }
 }
 
-fn place_of(item: &Item) -> Option<SourcePosition> {
+fn place_of(item: &Item<CountPast>) -> Option<SourcePosition> {
     match &item.origin {
         Origin::Backfill { from, .. } => from.clone(),
         _ => None,

@@ -2,7 +2,7 @@
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::backfills::lease::{Lease, ReleaseRequest};
-use plaudit_event_store::{Item, Origin, Outcome, PastOutcome, Work, states};
+use plaudit_event_store::{Item, Origin, ReleaseAnswer, ReleaseBackfill, states};
 
 use super::{BackfillWorker, StopReason};
 
@@ -30,7 +30,7 @@ impl BackfillWorker {
                 after = last.as_str().to_owned();
                 let item = |user| Item {
                     lane,
-                    work: Work::ReleaseBackfill {
+                    work: ReleaseBackfill {
                         user,
                         task: lease.task.clone(),
                         by: request.by.clone(),
@@ -40,13 +40,9 @@ impl BackfillWorker {
                     origin: Origin::Backfill { task: lease.task.clone(), from: None },
                 };
                 let applied = self.apply(lease, users.into_iter().map(item).collect()).await?;
-                let moved = |outcome: &Outcome| *outcome == Outcome::Past(PastOutcome::Moved);
-                let released = applied.iter().filter(|a| moved(&a.outcome)).count();
-                if let Some(Outcome::Failed(why)) = applied
-                    .iter()
-                    .map(|applied| &applied.outcome)
-                    .find(|outcome| matches!(outcome, Outcome::Failed(_)))
-                {
+                let released =
+                    applied.iter().filter(|a| a.answer == Ok(ReleaseAnswer::Granted)).count();
+                if let Some(why) = applied.iter().find_map(|a| a.answer.as_ref().err()) {
                     tracing::error!(task = %lease.task, %lane, "the held rewards of a user can't be released: {why}");
                 }
                 let released = i64::try_from(released).unwrap_or(i64::MAX);

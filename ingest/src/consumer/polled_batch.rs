@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::time::Instant;
 
 use plaudit_actions::record::OwnedRecord;
-use plaudit_event_store::{Item, SourcePosition};
+use plaudit_event_store::{Incoming, Item, SourcePosition};
 
 use crate::mapper::{MapperBatch, Polled};
 use crate::offsets::tracker::{Load, NextOffset, NextOffsets};
@@ -48,7 +48,7 @@ impl PolledBatch {
     }
 
     /// Adds an item that names lost records. `at` is the last of them.
-    pub fn add_loss(&mut self, at: &SourcePosition, pass: u64, item: Item) {
+    pub fn add_loss(&mut self, at: &SourcePosition, pass: u64, item: Item<Incoming>) {
         self.push(Polled::Loss { at: at.clone(), pass, item: Box::new(item) }, 0);
     }
 

@@ -5,10 +5,9 @@ use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::screen::{ScreenRequest, screen};
 use plaudit_domain::user_tasks::{RewardState, UserTasks};
-use plaudit_event_store::Clock;
-use plaudit_event_store::batch::{Outcome, Work};
 use plaudit_event_store::reader;
 use plaudit_event_store::rewards;
+use plaudit_event_store::{Answer, ClaimAll, ClaimedAll, Clock, Incoming};
 use plaudit_projections::task_view;
 use serde_json::json;
 
@@ -83,13 +82,14 @@ async fn a_reward_that_is_reached_and_claimed_in_one_batch_is_claimed() {
     let formed = action(user, 1, "team.formed", at, &json!({}));
     let applied = world
         .apply(vec![
-            world.item(user, Work::Action(formed)),
-            world.item(user, Work::ClaimAll { user: user.clone(), at, idempotency_key: None }),
+            world.item(user, Incoming::Action(formed)),
+            world.item(user, ClaimAll { user: user.clone(), at, idempotency_key: None }),
         ])
         .await;
-    assert!(
-        matches!(&applied[1].outcome, Outcome::ClaimedAll { receipts, more: false } if receipts.len() == 1)
-    );
+    let Answer::ClaimAll(Ok(ClaimedAll { receipts, more: false })) = &applied[1].answer else {
+        panic!("{applied:?}")
+    };
+    assert_eq!(receipts.len(), 1);
     let page = rewards::load(&world.pool, world.lane(user), user, None, None, 10, Timestamp::now())
         .await
         .unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::support::{World, action, users};
 use plaudit_domain::ids::UserId;
-use plaudit_event_store::batch::Work;
+use plaudit_event_store::Incoming;
 use plaudit_event_store::catalogue_store;
 use plaudit_projections::rebuild::{RebuildOptions, RebuildOutcome, rebuild};
 use plaudit_projections::verify;
@@ -24,7 +24,7 @@ async fn see(world: &World, user: &UserId, day: u8, rooms: Range<usize>) {
     let at = format!("2026-03-{day:02}T12:00:00Z").parse().unwrap();
     let seen = |room| {
         let id = usize::from(day) * 10_000 + room;
-        Work::Action(action(user, id, "room.seen", at, &json!({ "room": room })))
+        Incoming::Action(action(user, id, "room.seen", at, &json!({ "room": room })))
     };
     world.apply(rooms.map(|room| world.item(user, seen(room))).collect()).await;
 }

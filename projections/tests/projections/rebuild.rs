@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crate::support::{Dice, World, action, days_of_work, users};
 use jiff::Timestamp;
 use plaudit_embedded::test_cluster;
-use plaudit_event_store::batch::Work;
 use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::pool;
 use plaudit_event_store::rewards;
+use plaudit_event_store::{ClaimAll, Incoming};
 use plaudit_projections::rebuild::{
     Phase, RebuildOptions, RebuildOutcome, RebuildStatus, Start, cancel, drop_old, list, pause,
     rebuild, resume, status,
@@ -91,7 +91,7 @@ async fn a_rebuilt_view_is_the_live_one_however_often() {
     let user = &users(1)[0];
     let at = "2026-05-01T00:00:00Z".parse().unwrap();
     let gift = action(user, 1, "gift.sent", at, &json!({ "coins": 100 }));
-    world.apply(vec![world.item(user, Work::Action(gift))]).await;
+    world.apply(vec![world.item(user, Incoming::Action(gift))]).await;
     world.assert_verified().await;
 }
 
@@ -157,12 +157,12 @@ async fn readers_and_writers_go_on_while_views_are_rebuilt() {
                     let user = &users[dice.roll(users.len())];
                     let data = json!({ "coins": 50 + dice.roll(200) });
                     items.push(
-                        world.item(user, Work::Action(action(user, n, "gift.sent", at, &data))),
+                        world.item(user, Incoming::Action(action(user, n, "gift.sent", at, &data))),
                     );
-                    items.push(world.item(
-                        user,
-                        Work::ClaimAll { user: user.clone(), at, idempotency_key: None },
-                    ));
+                    items.push(
+                        world
+                            .item(user, ClaimAll { user: user.clone(), at, idempotency_key: None }),
+                    );
                 }
                 world.apply(items).await;
                 written.fetch_add(30, Ordering::Relaxed);
@@ -217,7 +217,7 @@ async fn a_rebuild_that_was_killed_goes_on_where_it_was() {
     for user in [&first, &users(5)[4]] {
         let at = "2026-05-01T00:00:00Z".parse().unwrap();
         let gift = action(user, 1, "gift.sent", at, &json!({ "coins": 100 }));
-        world.apply(vec![world.item(user, Work::Action(gift))]).await;
+        world.apply(vec![world.item(user, Incoming::Action(gift))]).await;
     }
     let started = status(&world.pool, "task_view").await.unwrap().unwrap();
     assert_eq!(started.state, "running");

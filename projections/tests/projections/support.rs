@@ -7,10 +7,11 @@ use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
-use plaudit_event_store::batch::{Batch, Item, Origin, Work};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
-use plaudit_event_store::rewards;
-use plaudit_event_store::{Applied, ExecuteError, Executor, pool, schema};
+use plaudit_event_store::{
+    Applied, Batch, ClaimAll, ExecuteError, Executor, Incoming, Item, Origin, StartDeliveries,
+    Work, pool, rewards, schema,
+};
 use plaudit_projections::verify;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -66,8 +67,8 @@ impl World {
         }
     }
 
-    pub fn item(&self, user: &UserId, work: Work) -> Item {
-        Item { lane: self.lane(user), work, origin: Origin::Follower }
+    pub fn item(&self, user: &UserId, work: impl Into<Work>) -> Item {
+        Item { lane: self.lane(user), work: work.into(), origin: Origin::Follower }
     }
 
     /// Every row of the core views, as text.
@@ -100,7 +101,7 @@ impl World {
             let rewards: Vec<_> = page.await.unwrap().rows.into_iter().map(|r| r.reward).collect();
             let some = rewards.len().div_ceil(2);
             let rewards = rewards.into_iter().take(some).collect();
-            items.push(self.item(user, Work::StartDeliveries { user: user.clone(), rewards }));
+            items.push(self.item(user, StartDeliveries { user: user.clone(), rewards }));
         }
         self.apply(items).await;
     }
@@ -167,12 +168,12 @@ pub fn days_of_work(world: &World, users: &[UserId], count: usize, dice: &mut Di
         let minute = (n * minutes / count).saturating_sub(late);
         let at = base + jiff::SignedDuration::from_mins(i64::try_from(minute).unwrap());
         let user = &users[dice.roll(users.len())];
-        let work = match dice.roll(12) {
-            0 => Work::ClaimAll { user: user.clone(), at, idempotency_key: None },
+        let work: Work = match dice.roll(12) {
+            0 => ClaimAll { user: user.clone(), at, idempotency_key: None }.into(),
             1 if dice.roll(3) == 0 => {
                 let zone = ["Europe/Paris", "Asia/Shanghai", "Pacific/Apia", "UTC"][dice.roll(4)];
                 let data = json!({ "zone": zone, "attributes": { "level": dice.roll(9) } });
-                Work::Action(action(user, n, "plaudit.user.updated", at, &data))
+                Incoming::Action(action(user, n, "plaudit.user.updated", at, &data)).into()
             }
             roll => {
                 let (kind, data) = match roll % 6 {
@@ -182,7 +183,7 @@ pub fn days_of_work(world: &World, users: &[UserId], count: usize, dice: &mut Di
                     4 => ("user.signed_in", json!({})),
                     _ => ("gift.sent", json!({ "coins": 1 + dice.roll(400) })),
                 };
-                Work::Action(action(user, n, kind, at, &data))
+                Incoming::Action(action(user, n, kind, at, &data)).into()
             }
         };
         world.item(user, work)

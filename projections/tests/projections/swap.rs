@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Dice, World, action, days_of_work, users};
 use plaudit_domain::ids::UserId;
-use plaudit_event_store::batch::Work;
+use plaudit_event_store::{ClaimAll, Incoming};
 use plaudit_projections::rebuild::{Phase, RebuildOptions, RebuildOutcome, rebuild, status};
 use plaudit_projections::verify;
 use serde_json::json;
@@ -39,9 +39,9 @@ async fn write_on(
         for user in &users {
             let number = usize::try_from(written.fetch_add(1, Ordering::Relaxed)).unwrap();
             let gift = action(user, number, "gift.sent", at, &json!({ "coins": 50 }));
-            let claim = Work::ClaimAll { user: user.clone(), at, idempotency_key: None };
+            let claim = ClaimAll { user: user.clone(), at, idempotency_key: None };
             let begun = Instant::now();
-            let items = vec![world.item(user, Work::Action(gift)), world.item(user, claim)];
+            let items = vec![world.item(user, Incoming::Action(gift)), world.item(user, claim)];
             world.apply(items).await;
             slowest = slowest.max(begun.elapsed());
         }

@@ -1,7 +1,7 @@
 //! Verification of the served rows against the log.
 
 use crate::support::{Dice, World, action, days_of_work, users};
-use plaudit_event_store::batch::Work;
+use plaudit_event_store::Incoming;
 use plaudit_projections::{ProjectionError, verify};
 use serde_json::json;
 
@@ -129,7 +129,7 @@ async fn a_user_whom_stock_postgres_es_appended_to_is_behind_until_the_next_batc
 
     let at = "2026-04-12T00:00:00Z".parse().unwrap();
     let signed_in = action(user, 9999, "user.signed_in", at, &json!({}));
-    world.apply(vec![world.item(user, Work::Action(signed_in))]).await;
+    world.apply(vec![world.item(user, Incoming::Action(signed_in))]).await;
     world.assert_verified().await;
 }
 

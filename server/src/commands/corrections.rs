@@ -7,11 +7,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
-use plaudit_domain::user_tasks::{Change, Command, Correction, Rejection, Reward, Seed};
+use plaudit_domain::user_tasks::{Change, Correction, HandCommand, Rejection, Reward, Seed};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::states::truncate_to_micros;
 use plaudit_event_store::{
-    Batch, Executor, HandChange, HandReceipt, Item, Origin, Outcome, RequestKey, Work,
+    ByHand, Executor, HandAnswer, HandChange, HandReceipt, Item, Origin, RequestKey,
 };
 use plaudit_release::Operator;
 use serde::Deserialize;
@@ -82,18 +82,17 @@ impl Corrector {
             at: truncate_to_micros(Timestamp::now()),
             seed: Seed(Uuid::new_v4().as_u64_pair().0),
         };
-        let command = Box::new(Command::Correct(correction));
+        let command = Box::new(HandCommand::Correct(correction));
         let item = Item {
             lane: Lane::of(user.as_str(), self.lane_count),
-            work: Work::ByHand { key, command, revoked: revoked.map(Box::new) },
+            work: ByHand { key, command, revoked: revoked.map(Box::new) },
             origin: Origin::Request(request),
         };
-        let batch = Batch { items: vec![item], checkpoints: vec![] };
-        let applied = startup::answer(Box::pin(self.executor.execute(&batch))).await?.pop();
-        match applied.map(|applied| applied.outcome) {
-            Some(Outcome::ChangedByHand(receipt)) => Ok(Ok(receipt)),
-            Some(Outcome::Rejected(rejection)) => Ok(Err(rejection)),
-            other => Err(Failure::new(format!("nothing was changed: {other:?}"))),
+        let applied = startup::answer(Box::pin(self.executor.execute_one(item))).await?;
+        match applied.answer {
+            Ok(HandAnswer::Changed(receipt)) => Ok(Ok(receipt)),
+            Ok(HandAnswer::Rejected(rejection)) => Ok(Err(rejection)),
+            Err(why) => Err(Failure::new(format!("nothing was changed: {why}"))),
         }
     }
 }

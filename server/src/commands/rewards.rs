@@ -15,7 +15,7 @@ use plaudit_event_store::deliveries::{
     self, Attempt, Filter, GrantEntry, GrantReport, PayerRoutes,
 };
 use plaudit_event_store::operations::{self, OperationKind};
-use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work};
+use plaudit_event_store::{Batch, Executor, Item, Origin, Redeliver, RedeliverAnswer};
 use plaudit_release::Operator;
 use serde_json::json;
 use sqlx::PgPool;
@@ -283,7 +283,7 @@ impl Again {
         }
         let item = |entry: &&GrantEntry| Item {
             lane: entry.lane,
-            work: Work::Redeliver {
+            work: Redeliver {
                 user: entry.user.clone(),
                 grant: entry.row.reward.grant,
                 by: self.by.clone(),
@@ -298,10 +298,10 @@ impl Again {
         let mut sent = 0;
         let applied = startup::answer(Box::pin(self.executor.execute(&batch))).await?;
         for (entry, applied) in entries.iter().zip(applied) {
-            match applied.outcome {
-                Outcome::Accepted => sent += 1,
-                Outcome::Rejected(why) => errln!("{why}"),
-                other => errln!("{}: {other:?}", entry.row.reward.grant),
+            match applied.answer {
+                Ok(RedeliverAnswer::Accepted) => sent += 1,
+                Ok(RedeliverAnswer::Rejected(why)) => errln!("{why}"),
+                Err(why) => errln!("{}: {why}", entry.row.reward.grant),
             }
         }
         Ok(sent)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use plaudit_actions::cloud_events;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Batch, Executor, Item, Origin, Work, pool, schema};
+use plaudit_event_store::{Batch, Executor, Incoming, Item, Origin, pool, schema};
 use serde_json::{Value, json};
 
 use crate::program::{migrated, plaudit, scratch, text};
@@ -84,7 +84,7 @@ async fn signs_in(database: &str, at: Timestamp) {
     let lanes = schema::check(&pool).await.unwrap();
     let event = json!({"specversion": "1.0", "source": "/test", "id": at.to_string(), "subject": "ann",
         "type": "user.signed_in", "time": at, "data": {}});
-    let work = Work::Action(cloud_events::from_json(&event).unwrap());
+    let work = Incoming::Action(cloud_events::from_json(&event).unwrap());
     let origin = Origin::Request(uuid::Uuid::from_u128(7));
     let items = vec![Item { lane: Lane::of("ann", lanes), work, origin }];
     let executor = Executor::new(pool, lanes, Arc::default(), vec![]);

@@ -10,7 +10,8 @@ use plaudit_domain::lane::Lane;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{
-    Batch, Executor, Item, Origin, Outcome, SourcePosition, Work, pool, schema,
+    ActionAnswer, Claim, ClaimAnswer, Executor, Incoming, Item, Kind, Origin, SourcePosition, pool,
+    schema,
 };
 use serde_json::{Map, Value, json};
 use sqlx::migrate::Migrator;
@@ -64,7 +65,7 @@ fn executor(pool: &PgPool) -> Executor {
 }
 
 /// An action of a user on March 29, as a record of the old topic or else over HTTP.
-fn acts((user, id, kind): (&str, &str, &str), data: &Value, offset: Option<i64>) -> Item {
+fn acts((user, id, kind): (&str, &str, &str), data: &Value, offset: Option<i64>) -> Item<Incoming> {
     let (source, time) = ("/old", "2026-03-29T12:00:00Z");
     let data: Map<String, Value> = data.as_object().unwrap().clone();
     let action = Action::new(Parts { user, source, id, kind, time, data }).unwrap();
@@ -75,11 +76,11 @@ fn acts((user, id, kind): (&str, &str, &str), data: &Value, offset: Option<i64>)
         }
         None => Origin::Request(Uuid::new_v4()),
     };
-    Item { lane: Lane::of(user, 64.try_into().unwrap()), work: Work::Action(action), origin }
+    Item { lane: Lane::of(user, 64.try_into().unwrap()), work: Incoming::Action(action), origin }
 }
 
-fn claims(user: &str, task: &str, idempotency_key: Option<&str>) -> Item {
-    let work = Work::Claim {
+fn claims(user: &str, task: &str, idempotency_key: Option<&str>) -> Item<Claim> {
+    let work = Claim {
         user: user.parse().unwrap(),
         task: task.parse().unwrap(),
         period: None,
@@ -91,9 +92,8 @@ fn claims(user: &str, task: &str, idempotency_key: Option<&str>) -> Item {
     Item { lane, work, origin: Origin::Request(Uuid::new_v4()) }
 }
 
-async fn outcome(executor: &Executor, item: Item) -> Outcome {
-    let batch = Batch { items: vec![item], checkpoints: vec![] };
-    executor.execute(&batch).await.unwrap().remove(0).outcome
+async fn answer<K: Kind>(executor: &Executor, item: Item<K>) -> K::Answer {
+    executor.execute_one(item).await.unwrap().answer
 }
 
 /// A field of a user's last event of a type.
@@ -134,30 +134,32 @@ async fn a_database_of_the_first_version_is_migrated_and_counts_on() {
         (41, "ann", "x-1", "page.viewed"),
         (42, "carol", "s-2", "user.signed_in"),
     ] {
-        let again = outcome(&executor, acts((user, id, kind), &coins, Some(offset))).await;
-        assert_eq!(again, Outcome::Duplicate, "{user} {id}");
+        let again = answer(&executor, acts((user, id, kind), &coins, Some(offset))).await;
+        assert_eq!(again, ActionAnswer::Duplicate, "{user} {id}");
     }
-    let read_again = outcome(&executor, acts(("ann", "new", "gift.sent"), &coins, Some(3))).await;
-    assert_eq!(read_again, Outcome::AlreadyApplied);
+    let read_again = answer(&executor, acts(("ann", "new", "gift.sent"), &coins, Some(3))).await;
+    assert_eq!(read_again, ActionAnswer::AlreadyApplied);
 
-    let repeated = outcome(&executor, claims("ann", "first-team", Some("k-1"))).await;
-    let Outcome::Claimed(receipt) = repeated else { panic!("{repeated:?}") };
+    let repeated = answer(&executor, claims("ann", "first-team", Some("k-1"))).await;
+    let Ok(ClaimAnswer::Claimed(receipt)) = repeated else { panic!("{repeated:?}") };
     assert_eq!(receipt.claimed_at.to_string(), "2026-03-28T10:00:00Z");
     assert_eq!(receipt.rewards.len(), 1);
-    let unclaimed = outcome(&executor, claims("ann", "daily-gifts", None)).await;
-    assert!(matches!(&unclaimed, Outcome::Claimed(r) if r.milestone == 100), "{unclaimed:?}");
+    let unclaimed = answer(&executor, claims("ann", "daily-gifts", None)).await;
+    let Ok(ClaimAnswer::Claimed(receipt)) = unclaimed else { panic!("{unclaimed:?}") };
+    assert_eq!(receipt.milestone, 100);
 
-    let gift = outcome(&executor, acts(("ann", "g-3", "gift.sent"), &coins, Some(43))).await;
-    assert_eq!(gift, Outcome::Accepted);
+    let gift = answer(&executor, acts(("ann", "g-3", "gift.sent"), &coins, Some(43))).await;
+    assert_eq!(gift, ActionAnswer::Accepted);
     let progress = last(&pool, ("ann", "progress_recorded"), "progress").await;
     assert_eq!(progress.as_deref(), Some("170"), "on top of the 130 of the first version");
     // Stock postgres-es had appended to carol: her reward is known all the same.
-    let by_stock = outcome(&executor, claims("carol", "sign-in", None)).await;
-    assert!(matches!(&by_stock, Outcome::Claimed(r) if r.milestone == 3), "{by_stock:?}");
+    let by_stock = answer(&executor, claims("carol", "sign-in", None)).await;
+    let Ok(ClaimAnswer::Claimed(receipt)) = by_stock else { panic!("{by_stock:?}") };
+    assert_eq!(receipt.milestone, 3);
 
     // No action of bob is applied before his parked one.
-    let waits = outcome(&executor, acts(("bob", "t-8", "team.formed"), &json!({}), None)).await;
-    assert!(matches!(waits, Outcome::Parked { .. }), "{waits:?}");
+    let waits = answer(&executor, acts(("bob", "t-8", "team.formed"), &json!({}), None)).await;
+    assert!(matches!(waits, ActionAnswer::Parked { .. }), "{waits:?}");
     let released = run(&["parked", "release", PARKED, "--reason", "the fault is mended"]);
     assert!(released.status.success(), "{}", text(&released.stderr));
     assert_eq!(last(&pool, ("bob", "task_completed"), "period").await.as_deref(), Some("once"));

@@ -74,8 +74,8 @@ fn settled(grant: &Grant, verdict: Verdict, at: Timestamp) -> Event {
     }
 }
 
-/// Returns the events of the rewards that are handed over: those that are claimed.
-pub(super) fn start(state: &UserTasks, rewards: &[Reward]) -> Vec<Event> {
+/// Decides which of these rewards are noted as handed over: those that are claimed.
+pub fn decide_deliveries_started(state: &UserTasks, rewards: &[Reward]) -> Vec<Event> {
     let is_waiting = |reward: &&Reward| {
         state.grants.get(&reward.grant).is_some_and(|grant| grant.state == RewardState::Claimed)
     };
@@ -83,9 +83,9 @@ pub(super) fn start(state: &UserTasks, rewards: &[Reward]) -> Vec<Event> {
     rewards.iter().filter(is_waiting).map(started).collect()
 }
 
-/// Returns the events of outcomes that are not recorded yet. A delivery after a revocation changes
+/// Decides which outcomes are recorded: those that are not recorded yet. A delivery after a revocation changes
 /// nothing, but is recorded: the payer has paid what the operator took back.
-pub(super) fn settle(
+pub fn decide_deliveries_settled(
     state: &UserTasks,
     settled_grants: &[(Uuid, Verdict)],
     at: Timestamp,

@@ -102,7 +102,14 @@ fn a_streak_remembers_no_more_of_its_past_than_can_be_filled() {
         let now = at("01T06:00") + SignedDuration::from_hours(24 * day);
         if day % 30 == 0 {
             let (user, task, reason, by) = (user(), id("sign-in"), None, None);
-            life.does(&Command::GrantFreezes { user, task, count: 2, reason, by, at: now });
+            life.does(&Command::ByHand(HandCommand::GrantFreezes {
+                user,
+                task,
+                count: 2,
+                reason,
+                by,
+                at: now,
+            }));
         }
         // Every third day is missed; one of four of those is made up, some more break the streak.
         if day % 3 != 2 && day % 50 < 45 {

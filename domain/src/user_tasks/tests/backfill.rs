@@ -209,14 +209,14 @@ fn a_correction_leaves_the_hold_of_a_period_as_it_is() {
     )]);
     let hold = past("first-gift", BackfillRewards::Hold, gift("10T12:00"));
     let adjustment = Adjustment::By(1);
-    let adjust = Command::Correct(Correction {
+    let adjust = Command::ByHand(HandCommand::Correct(Correction {
         user: user(),
         change: Change::Adjust { task: id("first-gift"), period: None, adjustment },
         by: "ops".to_owned(),
         reason: "support case 7".to_owned(),
         at: at("25T12:00"),
         seed: Seed(1),
-    })
+    }))
     .into();
     let user = given(&catalogue, &[]).after(&[hold, adjust]);
     let third = held(progressed("first-gift", once(), [1, 3, 3], "26T12:00"));

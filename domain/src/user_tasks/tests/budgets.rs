@@ -160,7 +160,14 @@ fn what_waits_is_revoked_with_its_whole_milestone_and_never_granted() {
         let change = Change::Revoke { grant, whole_milestone };
         let (by, reason) = ("ops".to_owned(), "a fraud".to_owned());
         let at = at("29T13:00");
-        Command::Correct(Correction { user: user(), change, by, reason, at, seed: Seed(1) })
+        Command::ByHand(HandCommand::Correct(Correction {
+            user: user(),
+            change,
+            by,
+            reason,
+            at,
+            seed: Seed(1),
+        }))
     };
     let one = past.when(&revoke(false)).outcome;
     let Err(Rejection::NotRevocable { reason, .. }) = one else { panic!("{one:?}") };

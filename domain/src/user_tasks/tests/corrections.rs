@@ -9,8 +9,15 @@ use crate::catalogue::definition::Payout;
 
 fn corrects(change: Change, when: &str) -> Input {
     let (by, reason) = ("ops".to_owned(), "support case 7".to_owned());
-    Command::Correct(Correction { user: user(), change, by, reason, at: at(when), seed: Seed(1) })
-        .into()
+    Command::ByHand(HandCommand::Correct(Correction {
+        user: user(),
+        change,
+        by,
+        reason,
+        at: at(when),
+        seed: Seed(1),
+    }))
+    .into()
 }
 
 fn adjusts(task: &str, adjustment: Adjustment, when: &str) -> Input {
@@ -321,7 +328,15 @@ fn mixed() -> impl Strategy<Value = Vec<Input>> {
             }
         };
         let (by, at, seed) = (by_hand, moment, Seed(1));
-        Command::Correct(Correction { user: user(), change, by, reason, at, seed }).into()
+        Command::ByHand(HandCommand::Correct(Correction {
+            user: user(),
+            change,
+            by,
+            reason,
+            at,
+            seed,
+        }))
+        .into()
     });
     proptest::collection::vec(command, 0..40)
 }

@@ -172,7 +172,8 @@ fn rule_16_a_reward_that_was_handed_over_is_not_revoked_by_way_of_a_redelivery()
     assert_eq!(line(&past), RewardState::Delivering);
     let change = Change::Revoke { grant, whole_milestone: false };
     let (user, at, seed) = (user(), when, Seed(1));
-    let revoke = Command::Correct(Correction { user, change, by, reason, at, seed });
+    let revoke =
+        Command::ByHand(HandCommand::Correct(Correction { user, change, by, reason, at, seed }));
     let refused = past.when(&revoke).outcome;
     assert!(matches!(refused, Err(Rejection::NotRevocable { .. })), "{refused:?}");
 }
@@ -237,7 +238,14 @@ fn rule_16_a_payer_that_has_paid_a_revoked_reward_is_recorded_and_changes_nothin
     let change = Change::Revoke { grant, whole_milestone: false };
     let (by, reason) = ("olga".to_owned(), "fraud".to_owned());
     let (user, when, seed) = (user(), at("29T13:00"), Seed(1));
-    let revoke = Command::Correct(Correction { user, change, by, reason, at: when, seed });
+    let revoke = Command::ByHand(HandCommand::Correct(Correction {
+        user,
+        change,
+        by,
+        reason,
+        at: when,
+        seed,
+    }));
     let past = past.after(&[failed(&grant.to_string(), "no answer", "29T12:00"), revoke.into()]);
     assert_eq!(line(&past), RewardState::Revoked);
     let against = "the reward was revoked, which is final";

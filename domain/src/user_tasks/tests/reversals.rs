@@ -111,14 +111,14 @@ const REPLACED: &str =
 
 fn by_hand(change: Change) -> Input {
     let (by, reason) = ("ops".to_owned(), "a test".to_owned());
-    Command::Correct(Correction {
+    Command::ByHand(HandCommand::Correct(Correction {
         user: user(),
         change,
         by,
         reason,
         at: at("29T10:30"),
         seed: Seed(1),
-    })
+    }))
     .into()
 }
 

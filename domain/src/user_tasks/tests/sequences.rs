@@ -112,7 +112,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     });
     let grants = instant.clone().prop_map(|at| {
         let (user, task, reason, by) = (user(), id("forgiving"), None, None);
-        Input::from(Command::GrantFreezes { user, task, count: 1, reason, by, at })
+        Input::from(Command::ByHand(HandCommand::GrantFreezes {
+            user,
+            task,
+            count: 1,
+            reason,
+            by,
+            at,
+        }))
     });
     let claims = (instant, 0..ids.len()).prop_map(move |(claimed_at, task)| {
         let (task, period, milestone) = (ids[task].clone(), None, None);
@@ -140,7 +147,7 @@ fn when(step: &Step) -> Timestamp {
     match step {
         Step::Input(Input::RecordAction { action, .. }) => action.occurred_at,
         Step::Input(Input::Command(Command::ClaimRewards { claimed_at, .. })) => *claimed_at,
-        Step::Input(Input::Command(Command::GrantFreezes { at, .. })) => *at,
+        Step::Input(Input::Command(Command::ByHand(HandCommand::GrantFreezes { at, .. }))) => *at,
         _ => at("09T00:00"),
     }
 }

@@ -71,7 +71,7 @@ fn makes_up(day: u8, when: &str) -> Input {
 fn grants_freezes(count: i64, when: &str) -> Input {
     let (user, task, at) = (user(), id("sign-in"), at(when));
     let (reason, by) = (Some("an outage".to_owned()), Some("ops".to_owned()));
-    Command::GrantFreezes { user, task, count, reason, by, at }.into()
+    Command::ByHand(HandCommand::GrantFreezes { user, task, count, reason, by, at }).into()
 }
 
 impl When {

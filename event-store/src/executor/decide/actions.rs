@@ -15,20 +15,38 @@ use uuid::Uuid;
 use super::super::bisect::INTERNAL_ERROR;
 use super::BatchDecider;
 use super::metadata::metadata;
-use crate::batch::{Item, Outcome, ParkedRecord};
+use crate::batch::{ActionAnswer, Decide, Incoming, Item, Origin, ParkedRecord};
 use crate::seen_actions::NewlySeen;
+use crate::source_offsets::SourceKey;
 
 /// True if these events contain a reversal that was not refused.
 fn takes_back(events: &[Event]) -> bool {
     events.iter().any(|event| matches!(event, Event::ActionReversed { refused: None, .. }))
 }
 
+impl<'b> Decide<'b, Incoming> for BatchDecider<'_, 'b> {
+    fn answer(&mut self, item: &'b Item, incoming: &'b Incoming) -> ActionAnswer {
+        if let Origin::Record(at) = &item.origin {
+            let key = (item.lane, SourceKey::from(at));
+            if self.applied_before.get(&key).is_some_and(|next| at.offset < *next) {
+                return ActionAnswer::AlreadyApplied;
+            }
+            let next = self.decided.offsets_moved.entry(key).or_insert(0);
+            *next = (*next).max(at.offset + 1);
+        }
+        match incoming {
+            Incoming::Action(action) => self.action(item, action),
+            Incoming::Park(record) => self.park(item, Cow::Borrowed(record), false),
+        }
+    }
+}
+
 impl<'b> BatchDecider<'_, 'b> {
-    pub(super) fn action(&mut self, item: &'b Item, action: &'b Action) -> Outcome {
+    fn action(&mut self, item: &'b Item, action: &'b Action) -> ActionAnswer {
         let identity = action.identity();
         if !self.seen.insert(identity) {
             self.repeated(item, action);
-            return Outcome::Duplicate;
+            return ActionAnswer::Duplicate;
         }
         if let Some(first) = self.parked_queues.first_of(&action.user) {
             self.seen.remove(&identity);
@@ -41,7 +59,7 @@ impl<'b> BatchDecider<'_, 'b> {
         match self.apply(item, action) {
             Ok(sequence) => {
                 self.decided.newly_seen.push(NewlySeen { lane: item.lane, identity, sequence });
-                Outcome::Accepted
+                ActionAnswer::Accepted
             }
             // The action is decided on release, so its identity must not be remembered.
             Err(reason) => {

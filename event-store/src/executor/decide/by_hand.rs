@@ -6,35 +6,36 @@ use jiff::Timestamp;
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::lane::Position;
-use plaudit_domain::user_tasks::{Change, Command, Event};
+use plaudit_domain::user_tasks::{Change, Event, HandCommand, decide_by_hand};
 use uuid::Uuid;
 
 use super::{BatchDecider, metadata};
-use crate::batch::{HandChange, HandReceipt, Item, Outcome, RequestKey};
+use crate::batch::{
+    ByHand, Decide, HandAnswer, HandChange, HandReceipt, Item, NotApplied, RequestKey,
+};
 
 /// The name of a change, for the metadata of its events.
-pub(super) fn name_of(command: &Command) -> &'static str {
+pub(super) fn name_of(command: &HandCommand) -> &'static str {
     match command {
-        Command::Correct(correction) => correction.change.name(),
-        _ => "freezes",
+        HandCommand::Correct(correction) => correction.change.name(),
+        HandCommand::GrantFreezes { .. } => "freezes",
     }
 }
 
 /// The tasks whose states determine the effect of a change.
-pub(super) fn tasks_of(command: &Command, catalogue: &Catalogue) -> BTreeSet<TaskId> {
+pub(super) fn tasks_of(command: &HandCommand, catalogue: &Catalogue) -> BTreeSet<TaskId> {
     match command {
-        Command::GrantFreezes { task, .. } => BTreeSet::from([task.clone()]),
-        Command::Correct(correction) => {
+        HandCommand::GrantFreezes { task, .. } => BTreeSet::from([task.clone()]),
+        HandCommand::Correct(correction) => {
             let of_task = |task: &TaskId| catalogue.states_of_correction(task);
             correction.change.task().map(of_task).unwrap_or_default()
         }
-        _ => BTreeSet::new(),
     }
 }
 
 /// The grant that a change concerns.
-pub(super) fn grant_of(command: &Command) -> Option<Uuid> {
-    let Command::Correct(correction) = command else { return None };
+pub(super) fn grant_of(command: &HandCommand) -> Option<Uuid> {
+    let HandCommand::Correct(correction) = command else { return None };
     match &correction.change {
         Change::Grant { .. } => correction.grant_by_hand(),
         Change::Revoke { grant, .. } => Some(*grant),
@@ -46,35 +47,32 @@ pub(super) fn grant_of(command: &Command) -> Option<Uuid> {
 }
 
 /// The time at which the request arrived.
-fn arrived_at(command: &Command) -> Timestamp {
+fn arrived_at(command: &HandCommand) -> Timestamp {
     match command {
-        Command::Correct(correction) => correction.at,
-        Command::GrantFreezes { at, .. } => *at,
-        _ => Timestamp::default(),
+        HandCommand::Correct(correction) => correction.at,
+        HandCommand::GrantFreezes { at, .. } => *at,
     }
 }
 
-impl<'b> BatchDecider<'_, 'b> {
+impl<'b> Decide<'b, ByHand> for BatchDecider<'_, 'b> {
     /// Makes a change, once per key.
-    pub(super) fn change_by_hand(
-        &mut self,
-        item: &'b Item,
-        key: &RequestKey,
-        command: &Command,
-    ) -> Outcome {
+    fn answer(&mut self, item: &'b Item, by_hand: &'b ByHand) -> Result<HandAnswer, NotApplied> {
+        let ByHand { key, command, .. } = by_hand;
+        self.readable(item, &key.user)?;
         if let Some(receipt) = self.hand_receipts.get(key) {
-            return Outcome::ChangedByHand(receipt.clone());
+            return Ok(HandAnswer::Changed(receipt.clone()));
         }
-        let events = match self.decide(item, &key.user, command) {
+        let state = &self.users[&key.user].loaded.state;
+        let events = match decide_by_hand(state, command, self.catalogue, &self.budgets_used) {
             Ok(decision) => decision.events,
-            Err(rejection) => return Outcome::Rejected(rejection),
+            Err(rejection) => return Ok(HandAnswer::Rejected(rejection)),
         };
         let change = match change_of(&events) {
             Some(change) => change,
             // The same grant by hand was made before.
             None => match self.granted_before(item, key, command) {
                 Some(change) => change,
-                None => return Outcome::Failed("the change has no effect".to_owned()),
+                None => return Err(NotApplied("the change has no effect".to_owned())),
             },
         };
         let position = if events.is_empty() {
@@ -88,14 +86,16 @@ impl<'b> BatchDecider<'_, 'b> {
         let receipt = HandReceipt { position: position.to_string(), at, change };
         self.hand_receipts.insert(key.clone(), receipt.clone());
         self.decided.hand_receipts_given.push((item.lane, key.clone(), receipt.clone()));
-        Outcome::ChangedByHand(receipt)
+        Ok(HandAnswer::Changed(receipt))
     }
+}
 
+impl BatchDecider<'_, '_> {
     fn granted_before(
         &mut self,
         item: &Item,
         key: &RequestKey,
-        command: &Command,
+        command: &HandCommand,
     ) -> Option<HandChange> {
         let grants = &self.working(item, &key.user).loaded.state.grants;
         let reward = grants.get(&grant_of(command)?)?.reward.clone();

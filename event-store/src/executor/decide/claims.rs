@@ -6,54 +6,67 @@ use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::{ClaimRejection, ClaimRequest, Event, decide_claim};
 
 use super::{BatchDecider, CLAIM_ALL_MAX, metadata};
-use crate::batch::{ClaimKey, Item, Outcome, Receipt, Work};
+use crate::batch::{
+    Claim, ClaimAll, ClaimAnswer, ClaimKey, ClaimedAll, Decide, Item, NotApplied, Receipt, Work,
+};
 use crate::rewards::claimable::MilestoneKey;
+use crate::states::truncate_to_micros;
 
-/// The idempotency key of a claim.
-pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
-    let (user, task, key) = match work {
-        Work::Claim { user, task, idempotency_key, .. } => (user, Some(task), idempotency_key),
-        Work::ClaimAll { user, idempotency_key, .. } => (user, None, idempotency_key),
-        Work::Action(_)
-        | Work::CountPast { .. }
-        | Work::SettleBackfills
-        | Work::ReleaseBackfill { .. }
-        | Work::Settle { .. }
-        | Work::ByHand { .. }
-        | Work::StartDeliveries { .. }
-        | Work::SettleDeliveries { .. }
-        | Work::Redeliver { .. }
-        | Work::Park(_)
-        | Work::ResolveParked(_) => return None,
-    };
-    Some(ClaimKey { user: user.clone(), task: task.cloned(), key: key.clone()? })
+impl Claim {
+    /// The idempotency key, if the claim has one.
+    pub(super) fn key(&self) -> Option<ClaimKey> {
+        let (user, task) = (self.user.clone(), Some(self.task.clone()));
+        Some(ClaimKey { user, task, key: self.idempotency_key.clone()? })
+    }
 }
 
-impl<'b> BatchDecider<'_, 'b> {
+impl ClaimAll {
+    /// The idempotency key, if the claim has one.
+    pub(super) fn key(&self) -> Option<ClaimKey> {
+        Some(ClaimKey { user: self.user.clone(), task: None, key: self.idempotency_key.clone()? })
+    }
+}
+
+impl<'b> Decide<'b, Claim> for BatchDecider<'_, 'b> {
+    fn answer(&mut self, item: &'b Item, claim: &'b Claim) -> Result<ClaimAnswer, NotApplied> {
+        self.readable(item, &claim.user)?;
+        Ok(match self.claim_one(item, claim) {
+            Ok(receipt) => ClaimAnswer::Claimed(receipt),
+            Err(rejection) => ClaimAnswer::Rejected(rejection),
+        })
+    }
+}
+
+impl<'b> Decide<'b, ClaimAll> for BatchDecider<'_, 'b> {
+    fn answer(&mut self, item: &'b Item, claim: &'b ClaimAll) -> Result<ClaimedAll, NotApplied> {
+        self.readable(item, &claim.user)?;
+        Ok(self.claim_everything(item, claim))
+    }
+}
+
+impl BatchDecider<'_, '_> {
     /// True if the item claims everything of a user whose loaded milestones an earlier item has
     /// already claimed. Such an item belongs into the next transaction, which loads the rest.
     pub(super) fn lacks_claimable_of(&self, item: &Item) -> bool {
-        let Work::ClaimAll { user, .. } = &item.work else { return false };
+        let Work::ClaimAll(ClaimAll { user, .. }) = &item.work else { return false };
         self.claimed_all.contains(user) && self.more_claimable.contains(user)
     }
 
     /// Decides a claim of one milestone.
-    pub(super) fn claim_one(
-        &mut self,
-        item: &'b Item,
-        user: &UserId,
-        request: ClaimRequest<'_>,
-    ) -> Outcome {
-        let key = key_of(&item.work);
+    fn claim_one(&mut self, item: &Item, claim: &Claim) -> Result<Receipt, ClaimRejection> {
+        let (user, key) = (&claim.user, claim.key());
+        let (task, period) = (&claim.task, claim.period.as_ref());
+        let (milestone, at) = (claim.milestone, truncate_to_micros(claim.at));
+        let request = ClaimRequest { task, period, milestone, at };
         if let Some(receipt) =
             self.stored_receipts(key.as_ref()).and_then(|receipts| receipts.first())
         {
-            return Outcome::Claimed(receipt.clone());
+            return Ok(receipt.clone());
         }
         let rejection = match self.claim(item, user, &request) {
             Ok(receipt) => {
                 self.remember(item, key, vec![receipt.clone()]);
-                return Outcome::Claimed(receipt);
+                return Ok(receipt);
             }
             Err(rejection) => rejection,
         };
@@ -69,10 +82,10 @@ impl<'b> BatchDecider<'_, 'b> {
             let named = MilestoneKey { user, task, period, milestone };
             if let Some(receipt) = self.earlier_receipt(&named) {
                 self.remember(item, key, vec![receipt.clone()]);
-                return Outcome::Claimed(receipt);
+                return Ok(receipt);
             }
         }
-        Outcome::ClaimRejected(rejection)
+        Err(rejection)
     }
 
     /// The receipt of an earlier claim of this milestone, in this batch or as loaded.
@@ -94,18 +107,13 @@ impl<'b> BatchDecider<'_, 'b> {
     }
 
     /// Decides a claim of everything.
-    pub(super) fn claim_everything(
-        &mut self,
-        item: &'b Item,
-        user: &UserId,
-        at: Timestamp,
-    ) -> Outcome {
-        let key = key_of(&item.work);
+    fn claim_everything(&mut self, item: &Item, claim: &ClaimAll) -> ClaimedAll {
+        let (user, key) = (&claim.user, claim.key());
         let receipts = match self.stored_receipts(key.as_ref()).cloned() {
             Some(receipts) => receipts,
             None => {
                 self.claimed_all.insert(user.clone());
-                let receipts = self.claim_all(item, user, at);
+                let receipts = self.claim_all(item, user, truncate_to_micros(claim.at));
                 self.remember(item, key, receipts.clone());
                 receipts
             }
@@ -113,7 +121,7 @@ impl<'b> BatchDecider<'_, 'b> {
         let tasks = &self.working(item, user).loaded.state.tasks;
         let is_left = tasks.values().any(|task| !task.claimable.is_empty());
         let more = is_left || self.more_claimable.contains(user);
-        Outcome::ClaimedAll { receipts, more }
+        ClaimedAll { receipts, more }
     }
 
     /// The receipts stored under a key.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::backfills::OpenBackfills;
 use crate::batch::{
-    Applied, Changes, ClaimKey, HandReceipt, NewEvent, Outcome, Receipt, RequestKey,
+    ActionAnswer, Answer, Applied, Changes, ClaimKey, HandReceipt, NewEvent, Receipt, RequestKey,
 };
 use crate::budgets::Take;
 use crate::lanes::LaneHead;
@@ -38,7 +38,7 @@ pub struct DecidedBatch<'b> {
     /// The next times at which the sweeper looks at the touched streaks.
     pub streak_looks: Vec<StreakLook>,
     pub heads: BTreeMap<Lane, LaneHead>,
-    pub(super) outcomes: Vec<(Lane, Outcome)>,
+    pub(super) answers: Vec<(Lane, Answer)>,
     pub(super) unevaluated: Vec<TaskId>,
     pub(super) backfills: Arc<OpenBackfills>,
 }
@@ -51,11 +51,11 @@ impl DecidedBatch<'_> {
 
     /// The answers, one per item.
     pub fn applied(&self) -> Vec<Applied> {
-        let answer = |(lane, outcome): &(Lane, Outcome)| {
+        let applied = |(lane, answer): &(Lane, Answer)| {
             let number = self.heads.get(lane).map_or(0, |head| head.next_position - 1);
-            Applied { outcome: outcome.clone(), position: Position { lane: *lane, number } }
+            Applied { answer: answer.clone(), position: Position { lane: *lane, number } }
         };
-        self.outcomes.iter().map(answer).collect()
+        self.answers.iter().map(applied).collect()
     }
 
     /// The users whose stored states now include what stock postgres-es appended.
@@ -68,7 +68,7 @@ impl DecidedBatch<'_> {
     /// Updates the metrics after the commit.
     pub fn count(&self) {
         metrics::counter!("plaudit_events_total").increment(self.changes.events.len() as u64);
-        metrics::counter!("plaudit_items_total").increment(self.outcomes.len() as u64);
+        metrics::counter!("plaudit_items_total").increment(self.answers.len() as u64);
         metrics::counter!("plaudit_parked_total").increment(self.parked.len() as u64);
         for task in &self.unevaluated {
             metrics::counter!("plaudit_where_failed_total", "task" => task.to_string())
@@ -78,7 +78,9 @@ impl DecidedBatch<'_> {
             metrics::counter!("plaudit_reward_acknowledgements_total", "result" => result)
                 .increment(1);
         });
-        let duplicates = self.outcomes.iter().filter(|(_, o)| *o == Outcome::Duplicate).count();
+        let is_duplicate =
+            |(_, answer): &&(Lane, Answer)| *answer == Answer::Incoming(ActionAnswer::Duplicate);
+        let duplicates = self.answers.iter().filter(is_duplicate).count();
         metrics::counter!("plaudit_duplicates_total").increment(duplicates as u64);
     }
 }

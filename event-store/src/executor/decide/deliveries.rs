@@ -1,34 +1,42 @@
 //! Deliveries in a batch: the grants they concern, and how they are recorded.
 
 use plaudit_domain::ids::UserId;
-use plaudit_domain::user_tasks::{Command, Reward, RewardState};
+use plaudit_domain::user_tasks::{
+    Command, Reward, RewardState, decide_command, decide_deliveries_settled,
+    decide_deliveries_started,
+};
 use uuid::Uuid;
 
-use super::{BatchDecider, by_hand, metadata};
-use crate::batch::{Item, Outcome, Work};
+use super::{BatchDecider, by_hand};
+use crate::batch::{
+    Decide, Incoming, Item, NotApplied, Redeliver, RedeliverAnswer, SettleDeliveries,
+    StartDeliveries, StartedDeliveries, Work,
+};
 use crate::rewards::grants::GrantLookup;
 
 /// The grants that an item concerns.
 pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
     let (user, grants): (&UserId, Vec<Uuid>) = match &item.work {
-        Work::Action(action) => (&action.user, action.acknowledged_grant().into_iter().collect()),
-        Work::StartDeliveries { user, rewards } => {
+        Work::Incoming(Incoming::Action(action)) => {
+            (&action.user, action.acknowledged_grant().into_iter().collect())
+        }
+        Work::StartDeliveries(StartDeliveries { user, rewards }) => {
             (user, rewards.iter().map(|reward| reward.grant).collect())
         }
-        Work::SettleDeliveries { user, settled, .. } => {
+        Work::SettleDeliveries(SettleDeliveries { user, settled, .. }) => {
             (user, settled.iter().map(|(grant, _)| *grant).collect())
         }
-        Work::Redeliver { user, grant, .. } => (user, vec![*grant]),
-        Work::ByHand { key, command, .. } => {
-            (&key.user, by_hand::grant_of(command).into_iter().collect())
+        Work::Redeliver(Redeliver { user, grant, .. }) => (user, vec![*grant]),
+        Work::ByHand(change) => {
+            (&change.key.user, by_hand::grant_of(&change.command).into_iter().collect())
         }
-        Work::Claim { .. }
-        | Work::ClaimAll { .. }
-        | Work::CountPast { .. }
-        | Work::SettleBackfills
-        | Work::ReleaseBackfill { .. }
-        | Work::Settle { .. }
-        | Work::Park(_) => return vec![],
+        Work::Claim(_)
+        | Work::ClaimAll(_)
+        | Work::CountPast(_)
+        | Work::SettleBackfills(_)
+        | Work::ReleaseBackfill(_)
+        | Work::Settle(_)
+        | Work::Incoming(Incoming::Park(_)) => return vec![],
         Work::ResolveParked(resolution) => {
             let named = resolution.actions.iter().filter_map(|action| {
                 let grant = action.acknowledged_grant()?;
@@ -41,7 +49,7 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
     grants.into_iter().map(lookup).collect()
 }
 
-impl<'b> BatchDecider<'_, 'b> {
+impl BatchDecider<'_, '_> {
     /// The grants among these that were revoked and must not be sent.
     fn revoked(&mut self, item: &Item, user: &UserId, rewards: &[Reward]) -> Vec<Uuid> {
         let grants = &self.working(item, user).loaded.state.grants;
@@ -50,39 +58,54 @@ impl<'b> BatchDecider<'_, 'b> {
         };
         rewards.iter().map(|reward| reward.grant).filter(is_revoked).collect()
     }
+}
 
+impl<'b> Decide<'b, StartDeliveries> for BatchDecider<'_, 'b> {
     /// Records that rewards are handed over, unless they were revoked.
-    pub(super) fn start_deliveries(
+    fn answer(
         &mut self,
         item: &'b Item,
-        user: &UserId,
-        rewards: &[Reward],
-    ) -> Outcome {
-        let command = Command::StartDeliveries { rewards: rewards.to_vec() };
-        match self.carry_out(item, user, &command) {
-            Outcome::Accepted => match self.revoked(item, user, rewards) {
-                revoked if revoked.is_empty() => Outcome::Accepted,
-                revoked => Outcome::Revoked(revoked),
-            },
-            outcome => outcome,
-        }
+        started: &'b StartDeliveries,
+    ) -> Result<StartedDeliveries, NotApplied> {
+        let StartDeliveries { user, rewards } = started;
+        let events = decide_deliveries_started(self.readable(item, user)?, rewards);
+        self.note(item, user, events);
+        Ok(StartedDeliveries { revoked: self.revoked(item, user, rewards) })
     }
+}
 
-    /// Decides a command whose only answer is whether it was accepted.
-    pub(super) fn carry_out(
+impl<'b> Decide<'b, SettleDeliveries> for BatchDecider<'_, 'b> {
+    fn answer(&mut self, item: &'b Item, outcomes: &'b SettleDeliveries) -> Result<(), NotApplied> {
+        let SettleDeliveries { user, settled, at } = outcomes;
+        let events = decide_deliveries_settled(self.readable(item, user)?, settled, *at);
+        self.note(item, user, events);
+        Ok(())
+    }
+}
+
+impl<'b> Decide<'b, Redeliver> for BatchDecider<'_, 'b> {
+    fn answer(
         &mut self,
         item: &'b Item,
-        user: &UserId,
-        command: &Command,
-    ) -> Outcome {
-        match self.decide(item, user, command) {
+        again: &'b Redeliver,
+    ) -> Result<RedeliverAnswer, NotApplied> {
+        let Redeliver { user, grant, by, reason, at, even_if_delivered, keeps_payer } = again;
+        self.readable(item, user)?;
+        let command = Command::Redeliver {
+            grant: *grant,
+            by: by.clone(),
+            reason: reason.clone(),
+            at: *at,
+            even_if_delivered: *even_if_delivered,
+            keeps_payer: *keeps_payer,
+        };
+        let state = &self.users[user].loaded.state;
+        Ok(match decide_command(state, &command, self.catalogue, &self.budgets_used) {
             Ok(decision) => {
-                if !decision.events.is_empty() {
-                    self.record(item, user, decision.events, &metadata(item, None));
-                }
-                Outcome::Accepted
+                self.note(item, user, decision.events);
+                RedeliverAnswer::Accepted
             }
-            Err(rejection) => Outcome::Rejected(rejection),
-        }
+            Err(rejection) => RedeliverAnswer::Rejected(rejection),
+        })
     }
 }

@@ -12,7 +12,7 @@ use crate::metadata::Metadata;
 /// from, if there is one.
 pub(super) fn metadata(item: &Item, action: Option<&Action>) -> Arc<str> {
     let command = match &item.work {
-        Work::ByHand { command, .. } => Some(by_hand::name_of(command)),
+        Work::ByHand(change) => Some(by_hand::name_of(&change.command)),
         _ => None,
     };
     Metadata::new(&item.origin, action, command).to_json()

@@ -11,8 +11,11 @@ use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{Event, Reward, distinct_values};
 use uuid::Uuid;
 
-use super::{CLAIM_ALL_MAX, by_hand, claims, deliveries};
-use crate::batch::{ClaimKey, Item, Origin, ParkedResolution, RequestKey, Work};
+use super::{CLAIM_ALL_MAX, by_hand, deliveries};
+use crate::batch::{
+    ByHand, Claim, ClaimKey, CountPast, Incoming, Item, Origin, Redeliver, ReleaseBackfill,
+    RequestKey, ResolveParked, Settle, SettleDeliveries, StartDeliveries, Work,
+};
 use crate::reversals::FoundReversals;
 use crate::rewards::claimable::{ClaimLookup, FoundClaims};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
@@ -69,8 +72,10 @@ impl Needed {
                 needed.sources.insert((item.lane, at.into()));
             }
             match &item.work {
-                Work::Action(action) => needed.add_action(item.lane, action, catalogue),
-                Work::CountPast { task, action, parked_as } => {
+                Work::Incoming(Incoming::Action(action)) => {
+                    needed.add_action(item.lane, action, catalogue);
+                }
+                Work::CountPast(CountPast { task, action, parked_as }) => {
                     needed.add_action(item.lane, action, catalogue);
                     needed.past.actions.push((item.lane, task.clone(), action.identity()));
                     needed.past.parked.extend(parked_as);
@@ -78,10 +83,10 @@ impl Needed {
                     let named = ReversedAction { source, id };
                     needed.past.named.push((item.lane, action.user.clone(), named));
                 }
-                Work::ReleaseBackfill { user, task, .. } => {
+                Work::ReleaseBackfill(ReleaseBackfill { user, task, .. }) => {
                     needed.add_moved_with(item.lane, user, task, catalogue);
                 }
-                Work::ResolveParked(ParkedResolution { decision, user, actions }) => {
+                Work::ResolveParked(ResolveParked { decision, user, actions }) => {
                     needed.parked.push((item.lane, decision.parked));
                     if let Some(user) = user {
                         needed.tasks_of(item.lane, user);
@@ -90,16 +95,19 @@ impl Needed {
                         needed.add_action(item.lane, action, catalogue);
                     }
                 }
-                Work::Claim { user, task, period, milestone, .. } => {
+                Work::Claim(claim) => {
+                    let Claim { user, task, period, milestone, .. } = claim;
+                    needed.keys.extend(claim.key().map(|key| (item.lane, key)));
                     needed.tasks_of(item.lane, user).insert(task.clone());
                     let (task, period) = (Some(task.clone()), period.clone());
                     let (lane, user, milestone) = (item.lane, user.clone(), *milestone);
                     let lookup = ClaimLookup { lane, user, task, period, milestone };
                     *needed.claims.entry(lookup).or_default() += 1;
                 }
-                Work::ClaimAll { user, .. } => {
-                    needed.tasks_of(item.lane, user);
-                    let (lane, user) = (item.lane, user.clone());
+                Work::ClaimAll(claim) => {
+                    needed.keys.extend(claim.key().map(|key| (item.lane, key)));
+                    needed.tasks_of(item.lane, &claim.user);
+                    let (lane, user) = (item.lane, claim.user.clone());
                     let lookup =
                         ClaimLookup { lane, user, task: None, period: None, milestone: None };
                     // One more than is taken, to tell whether a second claim of the user would find
@@ -107,7 +115,7 @@ impl Needed {
                     let count = i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX).saturating_add(1);
                     needed.claims.insert(lookup, count);
                 }
-                Work::Settle { user, streaks, as_of } => {
+                Work::Settle(Settle { user, streaks, as_of }) => {
                     needed.tasks_of(item.lane, user).extend(streaks.iter().cloned());
                     let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
                     *settled = (*settled).max(*as_of);
@@ -116,7 +124,7 @@ impl Needed {
                     }
                     needed.budgets.extend(catalogue.budgets_waited_for(*as_of));
                 }
-                Work::ByHand { key, command, revoked } => {
+                Work::ByHand(ByHand { key, command, revoked }) => {
                     needed.requests.push((item.lane, key.clone()));
                     let grant = by_hand::grant_of(command).map(|grant| (item.lane, grant));
                     needed.under_way.extend(grant);
@@ -134,17 +142,17 @@ impl Needed {
                         *needed.claims.entry(lookup).or_default() += 1;
                     }
                 }
-                Work::Redeliver { user, grant, .. } => {
+                Work::Redeliver(Redeliver { user, grant, .. }) => {
                     needed.under_way.insert((item.lane, *grant));
                     needed.tasks_of(item.lane, user);
                 }
-                Work::StartDeliveries { user, .. } | Work::SettleDeliveries { user, .. } => {
+                Work::StartDeliveries(StartDeliveries { user, .. })
+                | Work::SettleDeliveries(SettleDeliveries { user, .. }) => {
                     needed.tasks_of(item.lane, user);
                 }
-                Work::Park(_) | Work::SettleBackfills => {}
+                Work::Incoming(Incoming::Park(_)) | Work::SettleBackfills(_) => {}
             }
             needed.grants.extend(deliveries::grants_of(item));
-            needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
         }
         let share = lapses::share_of(needed.waiting.len(), WAITING_MAX);
         needed.waiting.values_mut().for_each(|count| *count = (*count).max(share));
@@ -238,7 +246,8 @@ pub fn chunks_needed(
     }
     for item in items {
         let actions: &[Action] = match &item.work {
-            Work::Action(action) | Work::CountPast { action, .. } => std::slice::from_ref(action),
+            Work::Incoming(Incoming::Action(action))
+            | Work::CountPast(CountPast { action, .. }) => std::slice::from_ref(action),
             Work::ResolveParked(resolution) => &resolution.actions,
             _ => &[],
         };
@@ -264,6 +273,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::batch::ClaimAll;
 
     #[test]
     fn what_is_loaded_for_users_has_a_bound_however_many_and_however_often_they_ask() {
@@ -273,7 +283,7 @@ mod tests {
             origin: Origin::Sweeper,
         };
         let claim =
-            |user| Work::ClaimAll { user, at: Timestamp::UNIX_EPOCH, idempotency_key: None };
+            |user| ClaimAll { user, at: Timestamp::UNIX_EPOCH, idempotency_key: None }.into();
         let of_one: Vec<Item> = (0..1_500).map(|_| item("ann", claim)).collect();
         let needed = Needed::by(&of_one, &Catalogue::default());
         assert_eq!(needed.claims.values().sum::<i64>(), 501);

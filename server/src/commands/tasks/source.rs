@@ -352,11 +352,7 @@ impl CatalogueSource {
     }
 
     /// Explains why a task does not move for a user; the answer is JSON.
-    pub async fn why(
-        &self,
-        input: WhyInput,
-        sent: Value,
-    ) -> Result<Value, SourceError> {
+    pub async fn why(&self, input: WhyInput, sent: Value) -> Result<Value, SourceError> {
         match self {
             Self::Server(server) => Ok(server.why(&input.task, &sent).await?),
             Self::Database(pool, lane_count) => {

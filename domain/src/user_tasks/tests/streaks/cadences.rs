@@ -109,7 +109,8 @@ fn input(setup: &Setup, given: &Given<'_>, now: Timestamp, what: Happening) -> O
         }
         Happening::Grant { count } => {
             let (user, task, reason, by) = (user(), id("sign-in"), None, None);
-            Command::GrantFreezes { user, task, count, reason, by, at: now }.into()
+            Command::ByHand(HandCommand::GrantFreezes { user, task, count, reason, by, at: now })
+                .into()
         }
         Happening::Wish { periods_ahead } => {
             let period = key_near(given, now, periods_ahead * length);

@@ -217,7 +217,8 @@ fn command(hours: i64, what: Happening) -> Option<Input> {
         }
         Happening::Grant { count } => {
             let (user, task, reason, by) = (user(), id("sign-in"), None, None);
-            Command::GrantFreezes { user, task, count, reason, by, at: now }.into()
+            Command::ByHand(HandCommand::GrantFreezes { user, task, count, reason, by, at: now })
+                .into()
         }
         Happening::Look => return None,
     })

@@ -6,7 +6,14 @@ use crate::user_tasks::correction::{Change, Correction};
 fn restores_of(task: &str, period: &str, when: &str) -> Command {
     let change = Change::Restore { task: id(task), period: period.to_owned().into() };
     let (by, reason) = ("ops".to_owned(), "support case 7".to_owned());
-    Command::Correct(Correction { user: user(), change, by, reason, at: at(when), seed: Seed(1) })
+    Command::ByHand(HandCommand::Correct(Correction {
+        user: user(),
+        change,
+        by,
+        reason,
+        at: at(when),
+        seed: Seed(1),
+    }))
 }
 
 fn restores(day: u8, when: &str) -> Command {
