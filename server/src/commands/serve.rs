@@ -217,12 +217,7 @@ pub async fn start(
                 past: past_lookup(config, sources.clone()),
                 payer_routes: channels(config)?.routes(),
                 resolver,
-                streams: Streams::start(
-                    &pools.background,
-                    limits.connections_max,
-                    heads,
-                    stop.clone(),
-                ),
+                streams: Streams::start(&pools.background, &limits, heads, stop.clone()),
             })
         }
         // Supervisors check the health of processes without the API too.
