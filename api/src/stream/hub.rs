@@ -14,6 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::ConnectionLimits;
 use crate::problem::{Answer, Problem};
 
 /// Limit on the open streams of a process. They also take at most half of the connections, so that
@@ -65,14 +66,13 @@ pub struct Subscription {
 
 impl Streams {
     /// Starts the task that finds new events. All streams end when `stop` is cancelled.
-    /// `connections_max` is the limit on the connections of the process.
     pub fn start(
         pool: &PgPool,
-        connections_max: usize,
+        limits: &ConnectionLimits,
         heads: Arc<HeadWatch>,
         stop: CancellationToken,
     ) -> Self {
-        let streams_max = (connections_max / 2).clamp(1, STREAMS_MAX);
+        let streams_max = (limits.connections_max / 2).clamp(1, STREAMS_MAX);
         let hub = Arc::new(Hub {
             slots: Arc::new(Semaphore::new(streams_max)),
             lanes: Mutex::default(),
@@ -212,12 +212,13 @@ mod tests {
         let stop = CancellationToken::new();
         let opened = |connections_max| {
             let heads = HeadWatch::start(&pool, stop.clone());
-            let streams = Streams::start(&pool, connections_max, heads, stop.clone());
+            let limits = ConnectionLimits::new(connections_max);
+            let streams = Streams::start(&pool, &limits, heads, stop.clone());
             let open = |n: usize| {
                 let user: UserId = format!("u{n}").parse().unwrap();
                 streams.subscribe(Lane(0), &user, 0).ok()
             };
-            let open: Vec<_> = (0..STREAMS_MAX + 1).map_while(open).collect();
+            let open: Vec<_> = (0..=STREAMS_MAX).map_while(open).collect();
             open.len()
         };
         assert_eq!((opened(7), opened(1), opened(100_000)), (3, 1, STREAMS_MAX));

@@ -218,12 +218,7 @@ pub async fn start(
                 past: past_lookup(config, sources.clone(), &pools.background),
                 payer_routes: channels(config)?.routes(),
                 resolver,
-                streams: Streams::start(
-                    &pools.background,
-                    limits.connections_max,
-                    heads,
-                    stop.clone(),
-                ),
+                streams: Streams::start(&pools.background, &limits, heads, stop.clone()),
             })
         }
         // Supervisors check the health of processes without the API too.
