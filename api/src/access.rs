@@ -66,10 +66,10 @@ fn permits(caller: &Caller, method: &Method, path: &str) -> bool {
         }
         "actions" => is(Role::Producer),
         "audit" => is(Role::Auditor),
-        "tasks" | "streaks" | "grants" | "backfills" if read => {
+        "tasks" | "catalogue" | "streaks" | "grants" | "backfills" if read => {
             is(Role::Auditor) || is(Role::Operator)
         }
-        "tasks" | "streaks" | "grants" | "backfills" | "parked" | "projections" => {
+        "tasks" | "catalogue" | "streaks" | "grants" | "backfills" | "parked" | "projections" => {
             is(Role::Operator)
         }
         _ => true,

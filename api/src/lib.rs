@@ -82,6 +82,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/grants/redeliver", post(redelivery::redeliver_many)),
         ("/v1/grants/{grant}/revoke", post(grants::revoke)),
         ("/v1/tasks", get(tasks::list)),
+        ("/v1/catalogue", get(tasks::catalogue)),
         ("/v1/tasks/publish", post(tasks::publication::publish)),
         ("/v1/tasks/plan", post(tasks::publication::plan)),
         ("/v1/tasks/simulate", post(tasks::simulation::simulate)),

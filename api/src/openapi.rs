@@ -45,7 +45,7 @@ use crate::{
     ),
     paths(
         users::tasks, users::task, claims::claim, claims::claim_all, freezes::grant, corrections::adjust, corrections::complete, corrections::reset, corrections::restore, corrections::grant, rewards::rewards, stream::stream, actions::send,
-        audit::history, audit::state, audit::verify, audit::explain, audit::operations, grants::list, grants::show, redelivery::redeliver, redelivery::redeliver_many, grants::revoke, tasks::list, tasks::show, tasks::versions, tasks::publication::publish,
+        audit::history, audit::state, audit::verify, audit::explain, audit::operations, grants::list, grants::show, redelivery::redeliver, redelivery::redeliver_many, grants::revoke, tasks::list, tasks::catalogue, tasks::show, tasks::versions, tasks::publication::publish,
         tasks::publication::plan, tasks::simulation::simulate, tasks::why::why, tasks::status::pause, tasks::status::resume,
         tasks::status::retire, streaks::list, streaks::declare, backfills::list, backfills::show, backfills::pause, backfills::resume, backfills::cancel,
         backfills::release,

@@ -75,6 +75,38 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
 }
 
 #[derive(Serialize)]
+struct CatalogueInForce<'a> {
+    revision: i64,
+    tasks: Vec<TaskInForce<'a>>,
+}
+
+#[derive(Serialize)]
+struct TaskInForce<'a> {
+    id: &'a TaskId,
+    status: Status,
+    definition: &'a TaskDefinition,
+}
+
+/// `GET /v1/catalogue`: the version in force of every task, all of one revision.
+#[utoipa::path(get, path = "/v1/catalogue", tag = "tasks", operation_id = "showCatalogue",
+    responses(
+        (status = 200, description = "All tasks", body = catalogue_shapes::CatalogueInForce),
+    ))]
+pub async fn catalogue(State(state): State<Shared>, query: Query) -> Answer {
+    query.finish()?;
+    let catalogue = state.executor.catalogue().newest(&state.operators).await?;
+    let in_force = catalogue.tasks().iter().map(|task| TaskInForce {
+        id: &task.id,
+        status: task.status,
+        definition: &task.current().definition,
+    });
+    let mut tasks: Vec<_> = in_force.collect();
+    tasks.sort_by_key(|task| task.id);
+    let revision = catalogue.revision;
+    Ok(state.computing.run(|| no_store(&CatalogueInForce { revision, tasks })).await)
+}
+
+#[derive(Serialize)]
 struct OneTask<'a> {
     #[serde(flatten)]
     entry: TaskEntry<'a>,

@@ -34,6 +34,23 @@ shapes! {
         /// The time at which this version was published.
         published_at: Instant,
     }
+    /// All tasks, of one revision of the catalogue.
+    CatalogueInForce {
+        /// Rises with every change of the catalogue.
+        revision: i64,
+        /// Ordered by id.
+        tasks: Vec<TaskInForce>,
+    }
+    /// A task, as far as a copy of the catalogue needs it.
+    TaskInForce {
+        /// Its id.
+        id: String,
+        /// `active`, `paused` or `retired`.
+        status: String,
+        /// The definition of the version in force.
+        #[schema(value_type = Object)]
+        definition: Value,
+    }
     /// A task in the catalogue, with its definition.
     OneTask {
         /// The entry as in the list.

@@ -21,6 +21,7 @@ const TABLE: &[(&str, &str, [bool; 6])] = &[
     ("GET", "/v1/audit/users/u42/state", [false, false, false, false, true, false]),
     ("GET", "/v1/audit/operations", [false, false, false, false, true, false]),
     ("GET", "/v1/tasks", [false, false, false, false, true, true]),
+    ("GET", "/v1/catalogue", [false, false, false, false, true, true]),
     ("GET", "/v1/tasks/first-team", [false, false, false, false, true, true]),
     ("GET", "/v1/tasks/first-team/versions", [false, false, false, false, true, true]),
     ("POST", "/v1/tasks/publish", [false, false, false, false, false, true]),

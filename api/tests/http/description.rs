@@ -92,6 +92,7 @@ async fn answers_are_as_described() {
     let grant = rewards.body["rewards"][0]["grant"].as_str().unwrap().to_owned();
     get("/v1/audit/grants/{grant}", &format!("/v1/audit/grants/{grant}")).await;
     get("/v1/tasks", "/v1/tasks").await;
+    get("/v1/catalogue", "/v1/catalogue").await;
     get("/v1/tasks/{task}", "/v1/tasks/first-team").await;
     get("/v1/tasks/{task}/versions", "/v1/tasks/first-team/versions").await;
     post("/v1/tasks/publish", "/v1/tasks/publish", json!({"tasks": []})).await;

@@ -44,6 +44,15 @@ async fn a_publication_is_seen_at_once() {
     let task = api.get(&auditor(), "/v1/tasks/first-team").await;
     assert_eq!((&task.body["version"], &task.body["status"]), (&json!(2), &json!("active")));
     assert_eq!(task.body["definition"]["text"]["en"]["title"], "Found a team");
+    let catalogue = api.get(&auditor(), "/v1/catalogue").await;
+    let titles = catalogue.body["tasks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| (task["id"].clone(), task["definition"]["text"]["en"]["title"].clone()));
+    let titles: Vec<_> = titles.collect();
+    assert_eq!((titles.len(), &titles[1]), (2, &(json!("first-team"), json!("Found a team"))));
+    assert_eq!(catalogue.body["revision"], 2, "{}", catalogue.text);
     let page = api.get(&auditor(), "/v1/tasks?limit=1").await;
     assert_eq!(
         (&page.body["tasks"][0]["id"], &page.body["next"]),

@@ -1,5 +1,6 @@
 //! `plaudit tasks`.
 
+mod answers;
 mod backfill;
 mod dry_run;
 mod export;
@@ -29,8 +30,9 @@ use crate::output::{count, outln, word};
 use crate::past_records::past_lookup;
 use crate::source_files::SourceFiles;
 use crate::startup;
+use answers::TaskHistory;
 use files::{ErrorCount, FiledTask, ReadFiles, definitions_of, print_conflict, read};
-use source::{CatalogueSource, TaskHistory};
+use source::CatalogueSource;
 
 /// Time limit for `plan` to count users.
 const COUNTING_MAX: Duration = Duration::from_secs(60);

@@ -1,6 +1,9 @@
 //! Promotion of tasks from one installation to another: export, plan, publish.
 
-use crate::program::{migrated, plaudit, scratch, text};
+use sqlx::Connection as _;
+
+use crate::place::{Place, status_of, token};
+use crate::program::{eventually, migrated, plaudit, scratch, text};
 
 /// An installation with a database of its own, by its address.
 struct Installation(String);
@@ -105,4 +108,43 @@ async fn a_large_catalogue_fits_into_the_file_that_is_exported() {
     let file = scratch("large.yaml", &exported);
     let published = there.said(&["tasks", "publish", file.to_str().unwrap()]);
     assert_eq!(published.lines().filter(|line| line.starts_with("published")).count(), 160);
+}
+
+#[tokio::test]
+async fn a_task_with_more_versions_than_an_answer_holds_is_known_whole_over_http() {
+    let place = Place::prepare().await;
+    let file = scratch(
+        "many.yaml",
+        "tasks: [ { id: many, kind: ordinary, objective: { on: x, target: 1 } } ]",
+    );
+    assert_eq!(place.run(&["tasks", "publish", file.to_str().unwrap()]).0, Some(0));
+    let mut database = sqlx::PgConnection::connect(&place.database).await.unwrap();
+    for sql in [
+        "insert into task_versions (task_id, version, definition, published_by)
+         select task_id, n, jsonb_set(definition::jsonb, '{order}', to_jsonb(n))::json, 'test'
+         from task_versions, generate_series(2, 1002) n",
+        "update catalogue set revision = revision + 1, identity = gen_random_uuid()",
+    ] {
+        sqlx::query(sql).execute(&mut database).await.unwrap();
+    }
+    let (_server, url) = place.serve(&["--roles", "api"]).await;
+    eventually("readiness", async || {
+        (status_of(&format!("{url}/readyz")).await == 200).then_some(())
+    })
+    .await;
+    let operator = token(&["operator"]);
+    let far = |arguments: &[&str]| {
+        let all = [arguments, &["--url", &url, "--token", &operator]].concat();
+        let done = plaudit(&all, &[]);
+        assert_eq!(done.status.code(), Some(0), "{arguments:?}: {}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    let shown = far(&["tasks", "show", "many"]);
+    assert!(shown.contains("\"order\": 1002"), "{shown}");
+    let difference = far(&["tasks", "diff", "many", "999", "1002"]);
+    assert!(difference.contains("999 -> 1002"), "{difference}");
+    let exported = far(&["tasks", "export"]);
+    assert!(exported.contains("order: 1002"), "{exported}");
+    let back = far(&["tasks", "rollback", "many", "--to", "1001"]);
+    assert!(back.contains("version 1003"), "{back}");
 }

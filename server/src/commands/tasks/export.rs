@@ -6,27 +6,27 @@ use std::process::ExitCode;
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::catalogue_store::{CatalogueStore, PublishError};
+use plaudit_event_store::catalogue_store::PublishError;
 
+use super::answers::TaskInForce;
 use super::source::CatalogueSource;
 use crate::failure::Failure;
 use crate::output::{errln, outln};
-use crate::startup;
 
-/// Prints these tasks, or all that are not retired, as a task file. Facts that the file can't
-/// express become comments in it, and lines of standard error.
+/// Prints these tasks, or all that are not retired, as a task file. All are read together, so that a
+/// publication in between can't tear them apart. Facts that the file can't express become comments
+/// in it, and lines of standard error.
 pub async fn export(source: &CatalogueSource, ids: &[String]) -> Result<ExitCode, Failure> {
-    let listed = source.list().await?.into_iter();
-    let statuses: BTreeMap<_, _> = listed.map(|task| (task.id, task.status)).collect();
-    let mut requested = Vec::with_capacity(ids.len());
-    for id in ids {
-        requested.push(id.parse::<TaskId>()?);
-    }
-    if ids.is_empty() {
-        let offered = statuses.iter().filter(|(_, status)| **status != Status::Retired);
-        requested.extend(offered.map(|(id, _)| id.clone()));
-    }
-    let definitions = in_force(source, &requested).await?;
+    let requested = ids.iter().map(|id| id.parse()).collect::<Result<Vec<TaskId>, _>>()?;
+    let tasks = source.in_force().await?;
+    let statuses: BTreeMap<_, _> =
+        tasks.iter().map(|task| (task.id.clone(), task.status)).collect();
+    let definitions = if requested.is_empty() {
+        let offered = tasks.into_iter().filter(|task| task.status != Status::Retired);
+        offered.map(|task| task.definition).collect()
+    } else {
+        picked(&tasks, &requested)?
+    };
     for remark in remarks(&definitions, &statuses) {
         errln!("{remark}");
         outln!("# {remark}");
@@ -35,28 +35,14 @@ pub async fn export(source: &CatalogueSource, ids: &[String]) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the current versions of these tasks.
-async fn in_force(
-    source: &CatalogueSource,
-    ids: &[TaskId],
-) -> Result<Vec<TaskDefinition>, Failure> {
-    let mut definitions = Vec::with_capacity(ids.len());
-    match source {
-        CatalogueSource::Database(pool, _) => {
-            let catalogue = startup::answer(CatalogueStore::default().newest(pool)).await?;
-            for id in ids {
-                let task =
-                    catalogue.task(id).ok_or_else(|| PublishError::UnknownTask(id.clone()))?;
-                definitions.push(task.current().definition.clone());
-            }
-        }
-        CatalogueSource::Server(_) => {
-            for id in ids {
-                definitions.push(source.history(id).await?.current()?.definition.clone());
-            }
-        }
-    }
-    Ok(definitions)
+/// The definitions of these tasks, in this order.
+fn picked(tasks: &[TaskInForce], ids: &[TaskId]) -> Result<Vec<TaskDefinition>, PublishError> {
+    let definition = |id: &TaskId| {
+        let task = tasks.iter().find(|task| task.id == *id);
+        let task = task.ok_or_else(|| PublishError::UnknownTask(id.clone()))?;
+        Ok(task.definition.clone())
+    };
+    ids.iter().map(definition).collect()
 }
 
 /// Lists the differences between this installation and one where the file is published.

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::source::{ListedTask, TaskHistory};
+use super::answers::{ListedTask, TaskHistory, TaskInForce};
 
 /// Time limit for a request: the server answers within 5 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -101,6 +101,18 @@ struct ListPage {
     next: Option<TaskId>,
 }
 
+#[derive(Deserialize)]
+struct VersionsPage {
+    #[serde(flatten)]
+    history: TaskHistory,
+    next: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct CatalogueInForce {
+    tasks: Vec<TaskInForce>,
+}
+
 /// The tasks that need a task, in an answer about it or about a change of its status.
 #[derive(Deserialize)]
 struct NeededBy {
@@ -149,10 +161,25 @@ impl HttpCatalogue {
         }
     }
 
-    /// One task with its last thousand versions at most.
+    /// The version in force of every task, all of one revision.
+    pub async fn in_force(&self) -> Result<Vec<TaskInForce>, HttpError> {
+        let catalogue: CatalogueInForce =
+            self.answer(self.client.get(self.at("/v1/catalogue"))).await?;
+        Ok(catalogue.tasks)
+    }
+
+    /// One task with all its versions.
     pub async fn history(&self, id: &TaskId) -> Result<TaskHistory, HttpError> {
         let path = format!("/v1/tasks/{id}/versions?limit={LIMIT}");
-        self.answer(self.client.get(self.at(&path))).await
+        let mut page: VersionsPage = self.answer(self.client.get(self.at(&path))).await?;
+        let mut versions = Vec::new();
+        while let Some(after) = page.next {
+            versions.append(&mut page.history.versions);
+            let path = format!("{path}&after={after}");
+            page = self.answer(self.client.get(self.at(&path))).await?;
+        }
+        versions.append(&mut page.history.versions);
+        Ok(TaskHistory { versions, ..page.history })
     }
 
     /// Publishes definitions, all or none.

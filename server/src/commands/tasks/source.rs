@@ -2,25 +2,23 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use plaudit_api::{PastLookup, Plan, PublishedTask, warnings_of};
 use plaudit_audit::{Simulation, SimulationError, SimulationInput, Why, WhyError, WhyInput};
-use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
-use plaudit_domain::catalogue::{CatalogueTask, Status};
+use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
 use plaudit_event_store::backfills::{self, BackfillStatus};
 use plaudit_event_store::catalogue_store::{
     self, AmnestyError, AmnestyScope, Author, CatalogueStore, DeclaredAmnesty, PublishError,
-    Published, TaskChange,
+    Published,
 };
 use plaudit_event_store::{ExecuteError, pool};
 use plaudit_task_file::LocatedTask;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgPool;
 
+use super::answers::{ListedTask, PublishedVersion, TaskHistory, TaskInForce};
 use super::http::{HttpCatalogue, HttpError};
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
@@ -36,47 +34,6 @@ pub enum CatalogueSource {
     Database(PgPool, LaneCount),
     /// Behind a server, without a connection to its database.
     Server(HttpCatalogue),
-}
-
-/// A task in a list.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ListedTask {
-    /// Its id.
-    pub id: TaskId,
-    /// Active, paused or retired.
-    pub status: Status,
-    /// The current version.
-    pub version: u32,
-    /// The kind of task.
-    pub kind: Kind,
-    /// The title in the default language.
-    #[serde(skip_serializing)]
-    pub title: String,
-    /// Time of publication of the current version.
-    pub published_at: Timestamp,
-}
-
-/// A task with all its versions.
-#[derive(Debug, Deserialize)]
-pub struct TaskHistory {
-    /// Its id.
-    #[serde(rename = "task")]
-    pub id: TaskId,
-    /// Active, paused or retired.
-    pub status: Status,
-    /// Oldest first.
-    pub versions: Vec<PublishedVersion>,
-    /// Changes with authors and reasons, oldest first.
-    pub changes: Vec<TaskChange>,
-}
-
-/// A version as published.
-#[derive(Debug, Deserialize)]
-pub struct PublishedVersion {
-    /// From 1.
-    pub version: u32,
-    /// The task.
-    pub definition: TaskDefinition,
 }
 
 /// Error of the catalogue.
@@ -117,25 +74,6 @@ impl From<sqlx::Error> for SourceError {
     }
 }
 
-impl TaskHistory {
-    /// The current version.
-    pub fn current(&self) -> Result<&PublishedVersion, Failure> {
-        let none = || Failure::new(format!("task {} has no version", self.id));
-        self.versions.last().ok_or_else(none)
-    }
-
-    /// A version by its number.
-    pub fn version(&self, number: u32) -> Result<&PublishedVersion, Failure> {
-        let found = self.versions.iter().find(|version| version.version == number);
-        let last = self.current()?.version;
-        let missing = || {
-            let id = &self.id;
-            Failure::new(format!("task {id} has no version {number}, only 1 to {last}"))
-        };
-        found.ok_or_else(missing)
-    }
-}
-
 impl CatalogueSource {
     /// Opens the server at `url`, or else the configured database. The configuration is read only
     /// for the latter.
@@ -157,12 +95,29 @@ impl CatalogueSource {
             Self::Server(server) => Ok(server.list().await?),
             Self::Database(pool, _) => {
                 let catalogue = in_time(CatalogueStore::default().newest(pool)).await?;
-                let mut tasks: Vec<_> = catalogue.tasks().iter().map(listed).collect();
+                let mut tasks: Vec<_> = catalogue.tasks().iter().map(ListedTask::of).collect();
                 // The order is the same as over HTTP.
                 tasks.sort_by(|a, b| a.id.cmp(&b.id));
                 Ok(tasks)
             }
         }
+    }
+
+    /// The version in force of every task, all of one revision, by id.
+    pub async fn in_force(&self) -> Result<Vec<TaskInForce>, SourceError> {
+        let pool = match self {
+            Self::Server(server) => return Ok(server.in_force().await?),
+            Self::Database(pool, _) => pool,
+        };
+        let catalogue = in_time(CatalogueStore::default().newest(pool)).await?;
+        let in_force = catalogue.tasks().iter().map(|task| TaskInForce {
+            id: task.id.clone(),
+            status: task.status,
+            definition: task.current().definition.clone(),
+        });
+        let mut tasks: Vec<_> = in_force.collect();
+        tasks.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(tasks)
     }
 
     /// One task.
@@ -376,16 +331,4 @@ where
 
 fn author(reason: Option<String>) -> Author {
     Author { by: operator::name(), reason }
-}
-
-fn listed(task: &CatalogueTask) -> ListedTask {
-    let current = task.current();
-    ListedTask {
-        id: task.id.clone(),
-        status: task.status,
-        version: current.version,
-        kind: current.definition.kind,
-        title: current.definition.text_in(None).title.clone(),
-        published_at: current.published_at,
-    }
 }
