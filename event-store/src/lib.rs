@@ -17,7 +17,6 @@ mod clock;
 pub mod deliveries;
 pub mod error;
 pub mod executor;
-pub mod floor;
 mod hand_receipts;
 pub mod instant;
 pub mod lanes;
