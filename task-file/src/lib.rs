@@ -18,7 +18,6 @@ mod node;
 mod objective;
 mod rewards;
 mod streak;
-mod suggestion;
 mod task;
 mod text;
 mod warnings;
@@ -31,6 +30,7 @@ use jiff::Timestamp;
 use plaudit_domain::action::RecentFields;
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::suggestion;
 
 pub use diagnostic::Diagnostic;
 pub use diff::{Change, diff};
