@@ -17,11 +17,11 @@ use crate::claims::unexpected;
 use crate::corrections::{Author, correct};
 use crate::etag::{no_store, no_store_at};
 use crate::input::{GrantPath, Query, unknown_grant};
-use crate::openapi::{grant_shapes, parameters, shapes};
 use crate::problem::{Answer, InputError, ProblemBody};
 use crate::reason::HandBody;
 use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
+use crate::wire::{grant_shapes, parameters, shapes};
 
 #[derive(Serialize)]
 struct Grants {

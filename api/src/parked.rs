@@ -16,10 +16,10 @@ use uuid::Uuid;
 use crate::auth::Caller;
 use crate::etag::{no_store, no_store_at};
 use crate::input::{KnownParked, Query};
-use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::reason::{HandBody, Signed};
 use crate::state::{Shared, detached};
+use crate::wire::{operator_shapes, parameters};
 
 #[derive(Serialize)]
 struct ParkedList {
