@@ -14,6 +14,7 @@ use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::parked::{self, Parked};
 use plaudit_event_store::pool::{ANSWER_MAX, within};
 use plaudit_event_store::{Applied, CommandQueue, Item, Origin, Outcome, ParkedResolution, Work};
+use serde::Serialize;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -60,7 +61,7 @@ pub struct Released {
 }
 
 /// The record at which the release of a user's records stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stopped {
     /// The record that is still parked.
     pub id: Uuid,
