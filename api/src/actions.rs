@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use crate::etag::{no_store, no_store_at};
 use crate::input::{media_type, read_body, refuse_encoded};
-use crate::openapi::{parameters, shapes};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
+use crate::wire::{parameters, shapes};
 use element::Element;
 use portions::{Elements, portions};
 

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use crate::etag::{no_store, no_store_at};
 use crate::input::{GrantPath, Query, UserPath, locale, plus_restored, unknown_grant};
-use crate::openapi::{audit_shapes, parameters};
 use crate::position::AtLeast;
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::Shared;
+use crate::wire::{audit_shapes, parameters};
 
 /// `GET /v1/audit/users/{user}/history`: events in order.
 #[utoipa::path(get, path = "/v1/audit/users/{user}/history", tag = "audit", operation_id = "showHistory",

@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::etag::no_store;
 use crate::input::{Query, TaskPath};
-use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
 use crate::reason::Signed;
 use crate::state::{ApiState, Shared, detached};
+use crate::wire::{operator_shapes, parameters};
 
 #[derive(Serialize)]
 struct Backfills {

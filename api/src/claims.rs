@@ -20,11 +20,11 @@ use crate::input::{
     TaskPath, UserPath, idempotency_key, media_type, pointer_to, read_body, refuse_encoded,
     unless_unknown,
 };
-use crate::openapi::{parameters, shapes};
 use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
 use crate::users;
+use crate::wire::{parameters, shapes};
 
 /// The largest body, in bytes: a claim names two short values.
 const BODY_BYTES_MAX: usize = 64 * 1024;

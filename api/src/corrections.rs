@@ -20,11 +20,11 @@ use crate::auth::Caller;
 use crate::etag::no_store_at;
 use crate::in_flight::Held;
 use crate::input::{TaskPath, UserPath, idempotency_key, unknown_task, unless_unknown};
-use crate::openapi::{correction_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
 use crate::reason::HandBody;
 use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
+use crate::wire::{correction_shapes, parameters};
 
 /// The longest period key, in characters.
 const PERIOD_CHARS_MAX: usize = 64;

@@ -14,11 +14,11 @@ use crate::auth::Caller;
 use crate::corrections::{Author, other_change, refused};
 use crate::etag::no_store_at;
 use crate::input::{TaskPath, UserPath, unless_unknown};
-use crate::openapi::{parameters, shapes};
 use crate::problem::{Answer, ProblemBody};
 use crate::reason::HandBody;
 use crate::state::Shared;
 use crate::telemetry::RequestId;
+use crate::wire::{parameters, shapes};
 
 #[derive(Serialize)]
 struct FreezesGranted {

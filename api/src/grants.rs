@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{Change, RewardState};
 use plaudit_event_store::HandChange;
-use plaudit_event_store::deliveries::{self, Filter, GrantEntry, GrantReport};
+use plaudit_event_store::deliveries::{self, Filter, GrantEntry, GrantList, GrantReport};
 use plaudit_event_store::rewards::handed_over;
 use serde::Serialize;
 use uuid::Uuid;
@@ -16,17 +16,11 @@ use crate::auth::Caller;
 use crate::corrections::{Author, correct, other_change};
 use crate::etag::{no_store, no_store_at};
 use crate::input::{GrantPath, Query, unknown_grant};
-use crate::openapi::{grant_shapes, parameters, shapes};
 use crate::problem::{Answer, InputError, ProblemBody};
 use crate::reason::HandBody;
 use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
-
-#[derive(Serialize)]
-struct Grants {
-    grants: Vec<GrantReport>,
-    next: Option<Uuid>,
-}
+use crate::wire::{grant_shapes, parameters, shapes};
 
 /// `GET /v1/grants`: in a stable order without a meaning.
 #[utoipa::path(get, path = "/v1/grants", tag = "grants", operation_id = "listGrants",
@@ -46,8 +40,7 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let page = deliveries::list(&state.operators, &filter).await?.ok_or_else(|| {
         InputError::parameter("after", "unknown grant; use `next` of the previous page")
     })?;
-    let grants = page.grants.into_iter().map(GrantReport::from).collect();
-    Ok(no_store(&Grants { grants, next: page.next }))
+    Ok(no_store(&GrantList::from(page)))
 }
 
 /// `GET /v1/grants/{grant}`.

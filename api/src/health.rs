@@ -1,22 +1,20 @@
 //! Health and metrics for supervisors, load balancers and metrics collectors. They need no token.
 
-use std::fmt;
-use std::sync::Arc;
-
 use axum::extract::{FromRef, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
-use crate::openapi::shapes;
+use crate::exposition::Exposition;
 use crate::pages;
 use crate::problem::{self, Answer, Problem, ProblemBody};
-use crate::state::{Readiness, Shared};
+use crate::readiness::Readiness;
+use crate::state::Shared;
 use crate::telemetry;
+use crate::wire::shapes;
 
 /// The state of the paths that need no token. A process without the role `api` serves only these
 /// paths.
@@ -28,39 +26,6 @@ pub struct Health {
     pub exposition: Exposition,
     /// True if this process also serves the API.
     pub serves_api: bool,
-}
-
-/// The metrics of this process in the text format of Prometheus.
-#[derive(Clone)]
-pub struct Exposition {
-    recorder: PrometheusHandle,
-    live: Option<LiveMetrics>,
-}
-
-/// Renders metrics that disappear together with the thing they measure. A recorder would keep their
-/// series for ever.
-type LiveMetrics = Arc<dyn Fn() -> String + Send + Sync>;
-
-impl Exposition {
-    /// Combines the metrics of the recorder with those of `live`, which writes its own `# HELP` and
-    /// `# TYPE` lines.
-    pub fn new(recorder: PrometheusHandle, live: Option<LiveMetrics>) -> Self {
-        Self { recorder, live }
-    }
-
-    fn render(&self) -> String {
-        let mut text = self.recorder.render();
-        if let Some(live) = &self.live {
-            text.push_str(&live());
-        }
-        text
-    }
-}
-
-impl fmt::Debug for Exposition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exposition").finish_non_exhaustive()
-    }
 }
 
 impl FromRef<Shared> for Health {

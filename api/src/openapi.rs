@@ -1,22 +1,5 @@
 //! `/openapi.json`: the description of the API, generated from the annotations of the handlers.
 
-/// Defines structs that describe a shape and are never constructed.
-macro_rules! shapes {
-    ($($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident : $type:ty,)* })*) => {
-        $($(#[$about])*
-        #[derive(Debug, Serialize, ToSchema)]
-        pub struct $name { $($(#[$field_about])* pub $field: $type,)* })*
-    };
-}
-
-pub mod audit_shapes;
-pub mod catalogue_shapes;
-pub mod correction_shapes;
-pub mod grant_shapes;
-pub mod operator_shapes;
-pub mod parameters;
-pub mod shapes;
-
 use std::sync::LazyLock;
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -30,6 +13,7 @@ use utoipa::openapi::{
 use utoipa::{Modify, OpenApi, ToSchema as _};
 
 use crate::access::is_open;
+use crate::wire::{operator_shapes, shapes};
 use crate::{
     actions, audit, backfills, claims, corrections, freezes, grants, health, pages, parked,
     problem, projections, redelivery, rewards, streaks, stream, tasks, users,

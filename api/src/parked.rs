@@ -3,43 +3,19 @@
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
+use plaudit_domain::lane::Position;
 use plaudit_event_store::catalogue_store::Author;
-use plaudit_event_store::parked::{self, Parked};
-use plaudit_release::{Operator, Released, ResolveError};
-use serde::Serialize;
-use serde_json::Value;
+use plaudit_event_store::parked;
+use plaudit_release::{Operator, ReleaseReport, ResolveError};
 use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::etag::{no_store, no_store_at};
 use crate::input::{KnownParked, Query};
-use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::reason::{HandBody, Signed};
 use crate::state::{Shared, detached};
-
-#[derive(Serialize)]
-struct ParkedList {
-    parked: Vec<ParkedEntry>,
-    next: Option<Uuid>,
-}
-
-#[derive(Serialize)]
-struct ParkedEntry {
-    id: Uuid,
-    reason: String,
-    repairable: bool,
-    user: Option<String>,
-    topic: Option<String>,
-    partition: Option<i32>,
-    offset: Option<i64>,
-    headers: Value,
-    bytes: String,
-    at: Timestamp,
-}
+use crate::wire::{operator_shapes, parameters};
 
 /// `GET /v1/parked`, oldest first. Large records make short pages.
 #[utoipa::path(get, path = "/v1/parked", tag = "parked", operation_id = "listParked",
@@ -56,41 +32,7 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
         let unknown = "unknown record; use `next` of the previous page";
         return Err(InputError::parameter("after", unknown).into());
     }
-    let page = parked::page(&state.operators, after, i64::from(limit)).await?;
-    let parked = page.parked.into_iter().map(entry).collect();
-    Ok(no_store(&ParkedList { parked, next: page.next }))
-}
-
-fn entry(parked: Parked) -> ParkedEntry {
-    ParkedEntry {
-        id: parked.id,
-        reason: parked.reason,
-        repairable: parked.repairable,
-        user: parked.user,
-        topic: parked.topic,
-        partition: parked.partition,
-        offset: parked.offset,
-        headers: parked.headers,
-        bytes: STANDARD.encode(parked.bytes),
-        at: parked.at,
-    }
-}
-
-#[derive(Serialize)]
-struct Resolved {
-    id: Uuid,
-    resolution: &'static str,
-    applied: usize,
-    duplicates: usize,
-    followed: usize,
-    position: Option<String>,
-    stopped: Option<StoppedAt>,
-}
-
-#[derive(Serialize)]
-struct StoppedAt {
-    id: Uuid,
-    reason: String,
+    Ok(no_store(&parked::page(&state.operators, after, i64::from(limit)).await?))
 }
 
 /// `POST /v1/parked/{id}/release`: applies a record again, then the records that waited behind it.
@@ -111,7 +53,8 @@ pub async fn release(
     let resolver = state.resolver.clone();
     // The records behind it are applied even if the operator hangs up.
     let released = detached(async move { resolver.release(id, &Operator { by, reason }).await });
-    Ok(resolved("released", released.await??))
+    let released = released.await??;
+    Ok(resolved(released.position, &ReleaseReport::released(released)))
 }
 
 /// `POST /v1/parked/{id}/discard`: drops a record for good and applies those that waited behind it.
@@ -136,23 +79,14 @@ pub async fn discard(
     body.finish()?;
     let resolver = state.resolver.clone();
     let discarded = detached(async move { resolver.discard(id, &caller.subject, reason).await });
-    Ok(resolved("discarded", discarded.await??))
+    let discarded = discarded.await??;
+    Ok(resolved(discarded.position, &ReleaseReport::discarded(discarded)))
 }
 
-fn resolved(resolution: &'static str, released: Released) -> axum::response::Response {
-    let Released { id, applied, duplicates, followed, stopped, position } = released;
-    let body = Resolved {
-        id,
-        resolution,
-        applied,
-        duplicates,
-        followed,
-        position: position.map(|position| position.to_string()),
-        stopped: stopped.map(|stopped| StoppedAt { id: stopped.id, reason: stopped.reason }),
-    };
+fn resolved(position: Option<Position>, report: &ReleaseReport) -> axum::response::Response {
     match position {
-        Some(position) => no_store_at(position, &body),
-        None => no_store(&body),
+        Some(position) => no_store_at(position, report),
+        None => no_store(report),
     }
 }
 

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use causes::Cause;
 
-use crate::state::ReadinessReport;
+use crate::readiness::ReadinessReport;
 
 /// The media type of every 4xx and 5xx answer.
 pub const MEDIA_TYPE: &str = "application/problem+json";

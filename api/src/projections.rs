@@ -11,10 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::etag::no_store;
 use crate::input::{NamePath, Query, cut_page};
-use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
 use crate::reason::Signed;
 use crate::state::{ApiState, Shared, detached};
+use crate::wire::{operator_shapes, parameters};
 
 #[derive(Serialize)]
 struct Projections {

@@ -25,11 +25,11 @@ use crate::etag::{no_store, no_store_at};
 use crate::grants::entry_of;
 use crate::in_flight::Held;
 use crate::input::{GrantPath, idempotency_key};
-use crate::openapi::{grant_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::reason::HandBody;
 use crate::state::{ApiState, DETACHED_MAX, Shared, detached};
 use crate::telemetry::RequestId;
+use crate::wire::{grant_shapes, parameters};
 
 /// The default and the largest number of grants that one request sends again.
 const LIMIT: i64 = 500;

@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use crate::etag;
 use crate::input::{Query, UserPath};
-use crate::openapi::{parameters, shapes};
 use crate::position::AtLeast;
 use crate::problem::Answer;
 use crate::state::Shared;
+use crate::wire::{parameters, shapes};
 
 #[derive(Serialize)]
 struct RewardsPage {

@@ -1,10 +1,8 @@
 //! The state that all handlers share.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::UserId;
@@ -23,11 +21,12 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Keys;
 use crate::computing::Computing;
 use crate::cors::CorsOrigins;
-use crate::health::Exposition;
+use crate::exposition::Exposition;
 use crate::in_flight::{Held, InFlight};
+use crate::past_records::PastLookup;
 use crate::problem::{Answer, Problem};
-use crate::stream::Streams;
-use crate::tasks::past_records::PastLookup;
+use crate::readiness::Readiness;
+use crate::streams::Streams;
 
 /// The state in the form in which handlers extract it.
 pub(crate) type Shared = Arc<ApiState>;
@@ -141,45 +140,6 @@ pub(crate) async fn detached<T: Send + 'static>(
             "the database does not answer in time; what was sent may still be applied",
         )
     })
-}
-
-/// The outcome of a readiness check.
-#[derive(Debug, Clone, Default)]
-pub struct ReadinessReport {
-    /// The reasons why the process can't work, one sentence each; empty if it is ready.
-    pub reasons: Vec<String>,
-    /// Problems of single users or lanes, one sentence each. They do not make the process unready.
-    pub warnings: Vec<String>,
-}
-
-/// Checks whether this process can do all of its work.
-#[derive(Clone)]
-pub struct Readiness(Arc<dyn Fn() -> BoxFuture<'static, ReadinessReport> + Send + Sync>);
-
-impl Readiness {
-    /// Calls `check` for each request. It must answer within a second or two.
-    pub fn new<F, R>(check: F) -> Self
-    where
-        F: Fn() -> R + Send + Sync + 'static,
-        R: Future<Output = ReadinessReport> + Send + 'static,
-    {
-        Self(Arc::new(move || Box::pin(check())))
-    }
-
-    /// Returns a check that always reports ready.
-    pub fn always() -> Self {
-        Self::new(|| std::future::ready(ReadinessReport::default()))
-    }
-
-    pub(crate) async fn check(&self) -> ReadinessReport {
-        (self.0)().await
-    }
-}
-
-impl fmt::Debug for Readiness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Readiness")
-    }
 }
 
 /// Rebuilds that were started over HTTP. They end when `stop` is cancelled, and resume where they

@@ -14,9 +14,9 @@ use serde_json::{Map, Value};
 use crate::auth::Caller;
 use crate::etag::no_store;
 use crate::input::{pointer_to, read_object};
-use crate::openapi::operator_shapes;
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::{Shared, detached};
+use crate::wire::operator_shapes;
 
 /// The largest body, in bytes: a declaration holds two instants, a sentence and some task ids.
 const BODY_BYTES_MAX: usize = 64 * 1024;

@@ -4,7 +4,6 @@
 //!
 //! WHATWG HTML, section 9.2: the format, and how clients treat `id` and `retry`.
 
-mod hub;
 mod messages;
 
 use std::collections::VecDeque;
@@ -22,11 +21,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::auth::Caller;
 use crate::input::UserPath;
-use crate::openapi::parameters;
 use crate::problem::{Answer, InputError, ProblemBody};
 use crate::state::Shared;
-pub use hub::Streams;
-use hub::Subscription;
+use crate::streams::Subscription;
+use crate::wire::parameters;
 
 /// Interval between heartbeats on a silent stream. Intermediaries close connections that are silent
 /// for a minute.

@@ -1,6 +1,5 @@
 //! The catalogue: published tasks, their versions and the authors of changes.
 
-pub mod past_records;
 pub mod plan;
 pub mod publication;
 pub mod simulation;
@@ -18,9 +17,9 @@ use serde::Serialize;
 
 use crate::etag::no_store;
 use crate::input::{Query, TaskPath, cut_page, unknown_task};
-use crate::openapi::{catalogue_shapes, parameters};
 use crate::problem::Answer;
 use crate::state::Shared;
+use crate::wire::{catalogue_shapes, parameters};
 
 #[derive(Serialize)]
 struct Tasks<'a> {

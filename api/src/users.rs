@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use crate::etag::{self, AsOf};
 use crate::input::{Query, TaskPath, UserPath, locale, unknown_task, unless_unknown};
-use crate::openapi::{parameters, shapes};
 use crate::position::AtLeast;
 use crate::problem::{Answer, Problem};
 use crate::state::{ApiState, Shared};
+use crate::wire::{parameters, shapes};
 
 #[derive(Serialize)]
 struct Screen<'a> {

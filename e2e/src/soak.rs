@@ -101,7 +101,7 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> Result<Verdict,
     let verdict = outcome?;
     if let Some(keep) = &options.keep_logs {
         let what = SoakError::io("keep the records of users with differences");
-        std::fs::write(keep.join("suspects.txt"), &verdict.histories).map_err(what)?;
+        std::fs::write(keep.join("differing.txt"), &verdict.histories).map_err(what)?;
     }
     discarded?;
     Ok(verdict)
@@ -148,7 +148,7 @@ async fn play(options: &Options, chaos: &mut Chaos, begun: Instant) -> Result<Ve
         claimed_at,
         payers: Arc::clone(&chaos.payers),
         since,
-        suspects: Mutex::default(),
+        differing: Mutex::default(),
     });
     let drained = audit.drained(&sents).await?;
     end_of("drained");

@@ -27,7 +27,7 @@ use crate::rewards::RewardPlace;
 pub use again::{QueuedAgain, queue_again};
 pub use listing::{Filter, GrantEntry, GrantPage, Listed, find, list};
 pub use new_payer::{NewPayer, PayerRoutes};
-pub use report::GrantReport;
+pub use report::{GrantList, GrantReport};
 pub use settling::{
     Acknowledged, GivenUp, Settled, acknowledge_again, give_up, settle, still_current,
 };

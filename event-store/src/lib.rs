@@ -17,7 +17,7 @@ mod clock;
 pub mod deliveries;
 pub mod error;
 pub mod executor;
-pub mod floor;
+pub mod hand_answers;
 mod hand_receipts;
 pub mod instant;
 pub mod lanes;

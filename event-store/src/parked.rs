@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
 use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{ParkedVerdict, Resolution};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
@@ -122,8 +125,8 @@ pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A parked record as stored.
-#[derive(Debug, Clone)]
+/// A parked record as stored. Serializes as shown over HTTP and on the command line.
+#[derive(Debug, Clone, Serialize)]
 pub struct Parked {
     /// Its id.
     pub id: Uuid,
@@ -132,12 +135,14 @@ pub struct Parked {
     /// True if the cause can be repaired, so that the user's later actions wait behind it.
     pub repairable: bool,
     /// True if it is parked only because an earlier record of its user is.
+    #[serde(skip)]
     pub waiting: bool,
     /// The user, if known.
     pub user: Option<String>,
     /// The source topic; absent for HTTP requests.
     pub topic: Option<String>,
     /// See [`SourcePosition::incarnation`]; absent for records parked by an older program.
+    #[serde(skip)]
     pub incarnation: Option<i32>,
     /// The source partition; absent for HTTP requests.
     pub partition: Option<i32>,
@@ -146,12 +151,15 @@ pub struct Parked {
     /// The headers as JSON.
     pub headers: Value,
     /// The value of the record.
+    #[serde(serialize_with = "in_base64")]
     pub bytes: Vec<u8>,
     /// The time at which it was parked.
     pub at: Timestamp,
     /// The user's lane; without a user, a lane derived from the source.
+    #[serde(skip)]
     pub lane: Lane,
     /// The decision of an operator; absent while it is parked.
+    #[serde(skip)]
     pub resolved: Option<Resolved>,
 }
 
@@ -180,8 +188,12 @@ impl Parked {
     }
 }
 
+fn in_base64<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&STANDARD.encode(bytes))
+}
+
 /// A page of parked records.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ParkedPage {
     /// Oldest first.
     pub parked: Vec<Parked>,

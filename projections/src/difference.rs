@@ -1,9 +1,10 @@
 //! Rows that differ from the log, and users whose events can't be read.
 
 use plaudit_domain::lane::Lane;
+use serde::Serialize;
 
 /// A row that differs from the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The table.
     pub table: &'static str,
@@ -45,7 +46,7 @@ impl Differences {
 }
 
 /// A user with an event that this program can't read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnreadableUser {
     /// The lane.
     pub lane: Lane,

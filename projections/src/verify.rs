@@ -6,10 +6,11 @@ mod lane;
 use std::time::Duration;
 
 use plaudit_domain::lane::Lane;
+use serde::Serialize;
 use sqlx::PgPool;
 
 use crate::ProjectionError;
-use crate::difference::{Differences, UnreadableUsers};
+use crate::difference::{Difference, Differences, UnreadableUser, UnreadableUsers};
 use crate::view::View;
 
 /// The views that can be verified. Batches start from their rows, too.
@@ -64,6 +65,42 @@ impl VerifyReport {
     }
 }
 
+/// The findings of a verification, for display.
+#[derive(Debug, Clone, Serialize)]
+pub struct VerifyAnswer<'r> {
+    /// See [`VerifyReport::is_equal`].
+    pub equal: bool,
+    /// See [`VerifyReport::users`].
+    pub users: u64,
+    /// See [`VerifyReport::events`].
+    pub events: u64,
+    /// Number of rows that differ from the log.
+    pub differences: u64,
+    /// The first of these rows.
+    pub first: &'r [Difference],
+    /// See [`VerifyReport::behind`].
+    pub behind: Vec<&'r str>,
+    /// Number of users with an event that this program can't read.
+    pub unreadable: u64,
+    /// The first of these users.
+    pub first_unreadable: &'r [UnreadableUser],
+}
+
+impl<'r> From<&'r VerifyReport> for VerifyAnswer<'r> {
+    fn from(report: &'r VerifyReport) -> Self {
+        Self {
+            equal: report.is_equal(),
+            users: report.users,
+            events: report.events,
+            differences: report.differences.count,
+            first: &report.differences.first,
+            behind: report.behind.iter().map(|(_, user)| user.as_str()).collect(),
+            unreadable: report.unreadable.count,
+            first_unreadable: &report.unreadable.first,
+        }
+    }
+}
+
 /// Number of events that are folded before their rows are compared.
 const CHUNK_EVENTS: i64 = 20_000;
 
@@ -90,4 +127,28 @@ pub async fn verify(
         lane::verify(scope, head.lane, &mut report, tell, &mut connection).await?;
     }
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_lists_what_differs_and_who_is_behind_or_unreadable() {
+        let mut report = VerifyReport { users: 3, events: 9, ..VerifyReport::default() };
+        let (lane, user) = (Lane(5), "ann".to_owned());
+        let live = Some("(5,ann)".to_owned());
+        report.differences.add(Difference { table: "task_view", lane, user, live, log: None });
+        report.behind.push((Lane(6), "bob".to_owned()));
+        report.unreadable.extend(Lane(7), vec![("eve".to_owned(), "not JSON".to_owned())]);
+        let expected = json!({
+            "equal": false, "users": 3, "events": 9, "differences": 1,
+            "first": [{"table": "task_view", "lane": 5, "user": "ann", "live": "(5,ann)", "log": null}],
+            "behind": ["bob"], "unreadable": 1,
+            "first_unreadable": [{"lane": 7, "user": "eve", "reason": "not JSON"}],
+        });
+        assert_eq!(serde_json::to_value(VerifyAnswer::from(&report)).unwrap(), expected);
+    }
 }

@@ -7,7 +7,9 @@
 
 mod error;
 mod meaning;
+mod report;
 mod resolve;
 
 pub use error::ResolveError;
+pub use report::ReleaseReport;
 pub use resolve::{InvalidReason, Operator, Released, Resolver, Stopped};

@@ -17,6 +17,7 @@ use plaudit_event_store::{
     ActionAnswer, Applied, CommandQueue, Incoming, Item, NotApplied, Origin, ResolveAnswer,
     ResolveParked,
 };
+use serde::Serialize;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -63,7 +64,7 @@ pub struct Released {
 }
 
 /// The record at which the release of a user's records stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stopped {
     /// The record that is still parked.
     pub id: Uuid,

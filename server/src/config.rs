@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use plaudit_domain::suggestion;
 use redaction::redacted;
 use settings::Kind;
 pub use settings::SETTINGS;
@@ -200,14 +201,16 @@ fn is_known(path: &str) -> bool {
 }
 
 fn unknown(path: &str) -> String {
-    let similar = similar(path, SETTINGS.iter().map(|setting| setting.path));
+    let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.path).collect();
+    let similar = suggestion::nearest(path, &known);
     let hint = similar.map_or(String::new(), |known| format!("did you mean `{known}`? "));
     format!("unknown setting `{path}`; {hint}`plaudit config --help-settings` lists all")
 }
 
 fn unknown_variable(name: &str) -> String {
     let variables: Vec<String> = SETTINGS.iter().map(|setting| variable_of(setting.path)).collect();
-    let similar = similar(name, variables.iter().map(String::as_str));
+    let known: Vec<&str> = variables.iter().map(String::as_str).collect();
+    let similar = suggestion::nearest(name, &known);
     let hint = similar.map_or(String::new(), |known| format!("did you mean {known}? "));
     format!(
         "unknown setting {name} in the environment; {hint}`plaudit config --help-settings` lists all"
@@ -268,13 +271,6 @@ fn read_file(
             errors.push(format!("{}: {}", path.display(), unknown(&name)));
         }
     }
-}
-
-/// The known name that an unknown one was probably meant to be.
-fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |known: &str| strsim::damerau_levenshtein(name, known);
-    let nearest = known.map(|known| (distance(known), known)).min()?;
-    (nearest.0 <= (name.len() / 4).clamp(1, 4)).then_some(nearest.1)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use plaudit_domain::expression::{Expression, PatternTotal};
+use plaudit_domain::suggestion;
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 
 use super::error::SourceError;
@@ -264,11 +265,7 @@ fn unknown_key(name: &str, known: &[&str]) -> String {
     if name == "each" {
         return "belongs beside `action`, not in it".to_owned();
     }
-    let slips = |word: &&str| strsim::damerau_levenshtein(&name.to_lowercase(), word);
-    let nearest = known.iter().copied().min_by_key(slips);
-    // One typing error in a short word, two from five letters on.
-    let is_near = |word: &&str| slips(word) <= if word.len() < 5 { 1 } else { 2 };
-    match nearest.filter(|_| name.len() <= 40).filter(is_near) {
+    match suggestion::nearest(name, known) {
         Some(word) => format!("is not known here; did you mean `{word}`?"),
         None => format!("is not known here, only {}", known.join(", ")),
     }

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-use super::past_records::{PastLookup, PlannedBackfill};
 use super::warnings::{PlannedWarning, warnings_of};
+use crate::past_records::{PastLookup, PlannedBackfill};
 
 /// The changes that a publication would make.
 #[derive(Debug, Serialize, Deserialize)]

@@ -19,9 +19,9 @@ use crate::deadline;
 use crate::etag::no_store;
 use crate::in_flight::Held;
 use crate::input::{Query, media_type, read_body, refuse_encoded, unknown_task};
-use crate::openapi::catalogue_shapes;
 use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::state::{ApiState, Shared, detached};
+use crate::wire::catalogue_shapes;
 
 /// Accepted media types of YAML task files.
 const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];

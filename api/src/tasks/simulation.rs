@@ -14,9 +14,9 @@ use super::publication::{conflict_error, input_error};
 use crate::actions::{ACTIONS_MAX, latest};
 use crate::etag::no_store;
 use crate::input::{pointer_to, read_object};
-use crate::openapi::catalogue_shapes;
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::Shared;
+use crate::wire::catalogue_shapes;
 
 /// The largest body, in bytes: a task file and the actions.
 pub(super) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;

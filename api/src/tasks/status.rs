@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::publication::refused;
 use crate::etag::no_store;
 use crate::input::KnownTask;
-use crate::openapi::{catalogue_shapes, operator_shapes, parameters};
 use crate::problem::{Answer, ProblemBody};
 use crate::reason::Signed;
 use crate::state::{Shared, detached};
+use crate::wire::{catalogue_shapes, operator_shapes, parameters};
 
 #[derive(Serialize)]
 struct Changed {

@@ -13,9 +13,9 @@ use super::simulation::{BODY_BYTES_MAX, read_action};
 use crate::actions::latest;
 use crate::etag::no_store;
 use crate::input::{KnownTask, pointer_to, read_object, unknown_task};
-use crate::openapi::{catalogue_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::Shared;
+use crate::wire::{catalogue_shapes, parameters};
 
 /// `POST /v1/tasks/{task}/why`: the reasons why the task does not move for a user, or would not
 /// move by an action. Writes nothing.

@@ -56,8 +56,9 @@ impl Cpu {
     }
 }
 
+/// Returns the microseconds of a time for each of `count` actions.
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn micros(time: Duration, count: u64) -> f64 {
+pub fn micros(time: Duration, count: u64) -> f64 {
     time.as_secs_f64() * 1e6 / count.max(1) as f64
 }
 

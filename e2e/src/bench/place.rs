@@ -77,6 +77,7 @@ impl Place {
         println!(
             "PostgreSQL with durable commits, Apache Kafka with one node; absolute numbers are this machine's, ratios carry over"
         );
+        println!("load average at the start: {}", load_average());
     }
 
     /// Creates a migrated database with the given tasks.
@@ -151,6 +152,14 @@ impl Place {
         self.kafka.stop().await;
         self.postgres.stop().await;
     }
+}
+
+/// Returns the number of processes that ran or waited for a core, on average over the last 1, 5 and
+/// 15 minutes. Figures of a machine with other load are worth less.
+pub fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let averages: Vec<&str> = text.split_whitespace().take(3).collect();
+    if averages.is_empty() { "unknown".to_owned() } else { averages.join(" ") }
 }
 
 impl Database {

@@ -6,18 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::{EncodingKey, Header, encode};
 use plaudit_actions::cloud_events;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{Batch, Incoming, Item, Origin};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use super::Outcome;
+use super::http::{self, Connection};
 use super::kafka;
-use super::place::{Database, Place, SECRET};
+use super::place::{Database, Place};
 
 /// The statement of the hot read path, as the program sends it.
 const LOAD: &str = include_str!("../../../projections/src/task_view/load.sql");
@@ -50,7 +48,7 @@ pub async fn run(place: &Place, seconds: u64) -> Outcome<Vec<Found>> {
         let pgbench = pgbench(&database, connections, seconds).await?;
         let listen = format!("127.0.0.1:{}", plaudit_embedded::port::choose_free()?);
         let mut child = place.serve(&database, "bench_screens", "api", &listen)?;
-        let http = http(&listen, connections, seconds).await?;
+        let http = screens(&listen, connections, seconds).await?;
         child.kill().await?;
         found.push(Found { connections, http, pgbench });
     }
@@ -135,16 +133,9 @@ fn program(name: &str) -> std::path::PathBuf {
 
 /// Returns the screens per second over connections that are kept open.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-async fn http(listen: &str, connections: usize, seconds: u64) -> Outcome<f64> {
-    let claims = json!({"sub": "bench", "roles": ["client"], "act_for": "*", "exp": jiff::Timestamp::now().as_second() + 3600});
-    let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))?;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while TcpStream::connect(listen).await.is_err() {
-        if Instant::now() > deadline {
-            return Err("the API did not come up within 30 s".into());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+async fn screens(listen: &str, connections: usize, seconds: u64) -> Outcome<f64> {
+    let token = http::token("client")?;
+    http::wait_for(listen).await?;
     let done = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let duration = Duration::from_secs(seconds);
@@ -152,15 +143,13 @@ async fn http(listen: &str, connections: usize, seconds: u64) -> Outcome<f64> {
     for client in 0..connections {
         let (done, token, listen) = (Arc::clone(&done), token.clone(), listen.to_owned());
         clients.spawn(async move {
-            let mut stream = TcpStream::connect(&listen).await?;
-            stream.set_nodelay(true)?;
+            let mut connection = Connection::open(&listen).await?;
             let mut user = client as u64;
             while started.elapsed() < duration {
                 user = (user + 7) % USERS;
                 let name = kafka::user_id(user);
                 let request = format!("GET /v1/users/{name}/tasks HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n");
-                stream.write_all(request.as_bytes()).await?;
-                read_response(&mut stream).await?;
+                connection.send(&request).await?;
                 done.fetch_add(1, Ordering::Relaxed);
             }
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
@@ -170,29 +159,4 @@ async fn http(listen: &str, connections: usize, seconds: u64) -> Outcome<f64> {
         ended??;
     }
     Ok(done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64())
-}
-
-/// Reads one response with a `content-length`. Fails unless its status is 200.
-async fn read_response(stream: &mut TcpStream) -> Outcome<()> {
-    let mut bytes = Vec::with_capacity(8192);
-    loop {
-        if stream.read_buf(&mut bytes).await? == 0 {
-            return Err("the connection was closed".into());
-        }
-        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
-        let head = std::str::from_utf8(&bytes[..end])?;
-        if !head.starts_with("HTTP/1.1 200") {
-            return Err(format!("not a screen: {head}").into());
-        }
-        let length = head.lines().find_map(|l| {
-            l.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned)
-        });
-        let length: usize = length.ok_or("no content-length")?.parse()?;
-        while bytes.len() < end + 4 + length {
-            if stream.read_buf(&mut bytes).await? == 0 {
-                return Err("the connection was closed".into());
-            }
-        }
-        return Ok(());
-    }
 }

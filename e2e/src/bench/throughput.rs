@@ -8,6 +8,7 @@ use super::Outcome;
 use super::cpu::Cpu;
 use super::kafka::{self, Kinds, Spread};
 use super::place::{ONE_TASK, Place, catalogue};
+use super::rebuild;
 
 /// The load of one run.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +39,8 @@ pub struct Run {
     pub actions: u64,
     /// The program's peak memory, in MiB.
     pub peak_mib: u64,
-    /// Events per second of a rebuild of `task_view` afterwards, over the whole command.
-    pub rebuild_rate: f64,
+    /// A rebuild of `task_view` afterwards.
+    pub rebuild: rebuild::Rates,
 }
 
 /// Fills a topic of 16 partitions, then starts the program and measures it.
@@ -72,10 +73,9 @@ pub async fn run(place: &Place, load: Load) -> Outcome<Run> {
     let peak_mib = child.id().map_or(0, peak_mib);
     child.kill().await?;
     drop(reader);
-    let rebuild = place.run(&database, &["projections", "rebuild", "task_view"]).await?;
-    let rebuild_rate = (records * events) as f64 / rebuild.as_secs_f64();
+    let rebuild = rebuild::measure(place, &database).await?;
     database.finish(place).await?;
-    Ok(Run { rate, events, cpu, actions, peak_mib, rebuild_rate })
+    Ok(Run { rate, events, cpu, actions, peak_mib, rebuild })
 }
 
 /// Opens a transaction that sees the database as it is now, until it is dropped.

@@ -29,7 +29,7 @@ const GLANCE: Duration = Duration::from_millis(250);
 /// Attempts at a read that should succeed, since nothing is broken any more.
 const ATTEMPTS: u32 = 5;
 /// The most users whose records are kept beside the logs.
-const SUSPECTS_MAX: usize = 20;
+const DIFFERING_MAX: usize = 20;
 
 /// The comparison: plaudit's interfaces and the expected results.
 pub struct Audit {
@@ -52,7 +52,7 @@ pub struct Audit {
     /// The start of the soak, before which nothing was due.
     pub since: Timestamp,
     /// Users whose screen or rewards differ from the oracle's.
-    pub suspects: Mutex<BTreeSet<u32>>,
+    pub differing: Mutex<BTreeSet<u32>>,
 }
 
 impl Audit {
@@ -84,18 +84,18 @@ impl Audit {
     }
 
     /// Marks a user whose records are worth keeping.
-    fn suspect(&self, user: u32) {
-        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).insert(user);
+    fn note_differing(&self, user: u32) {
+        self.differing.lock().unwrap_or_else(PoisonError::into_inner).insert(user);
     }
 
-    /// Returns the actions of the first suspects in the order of the log, one per line.
+    /// Returns the actions of the first differing users in the order of the log, one per line.
     pub fn histories(&self, sents: &[Sent]) -> String {
-        let suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        let differing = self.differing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
         for sent in sents {
             if let (Meaning::Action(action), Some((partition, offset))) =
                 (&sent.meaning, sent.place)
-                && suspects.iter().take(SUSPECTS_MAX).any(|user| *user == action.user)
+                && differing.iter().take(DIFFERING_MAX).any(|user| *user == action.user)
             {
                 let Action { user, source, id, time, deed } = action.as_ref();
                 lines.push((

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{GrantEntry, Listed};
+use super::{GrantEntry, GrantPage, Listed};
 
 /// A grant with its deliveries, for display.
 #[derive(Debug, Clone, Serialize)]
@@ -35,6 +35,22 @@ pub struct GrantReport {
     pub reason: Option<String>,
     /// The delivery to the payer first; empty before the reward is claimed.
     pub deliveries: Vec<Listed>,
+}
+
+/// A page of grants, for display.
+#[derive(Debug, Clone, Serialize)]
+pub struct GrantList {
+    /// See [`GrantPage::grants`].
+    pub grants: Vec<GrantReport>,
+    /// See [`GrantPage::next`].
+    pub next: Option<Uuid>,
+}
+
+impl From<GrantPage> for GrantList {
+    fn from(page: GrantPage) -> Self {
+        let grants = page.grants.into_iter().map(GrantReport::from).collect();
+        Self { grants, next: page.next }
+    }
 }
 
 impl From<GrantEntry> for GrantReport {

@@ -9,13 +9,10 @@ use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::user_tasks::{Change, Correction, HandCommand, Rejection, Reward, Seed};
 use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_event_store::hand_answers::{CorrectedProgress, RestoredStreak};
 use plaudit_event_store::states::truncate_to_micros;
-use plaudit_event_store::{
-    ByHand, Executor, HandAnswer, HandChange, HandReceipt, Item, Origin, RequestKey,
-};
+use plaudit_event_store::{ByHand, Executor, HandAnswer, HandReceipt, Item, Origin, RequestKey};
 use plaudit_release::Operator;
-use serde::Deserialize;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::cli::FormatKind;
@@ -97,37 +94,18 @@ impl Corrector {
     }
 }
 
-/// Corrected progress, in the form of the server's answer.
-#[derive(Debug, Deserialize)]
-struct CorrectedProgress {
-    task: String,
-    period: String,
-    credited: i64,
-    progress: i64,
-    target: i64,
-    milestones: Vec<i64>,
-}
-
-/// Builds the answer that a server would give to a correction of progress.
-pub fn as_answered(user: &UserId, receipt: &HandReceipt) -> Value {
-    let HandChange::ProgressCorrected { task, period, credited, progress, target, reached, grants } =
-        &receipt.change
-    else {
-        return Value::Null;
-    };
-    json!({"user": user, "task": task, "period": period, "position": receipt.position,
-        "corrected_at": receipt.at, "credited": credited, "progress": progress, "target": target,
-        "milestones": reached, "grants": grants})
+/// The error for a stored receipt of another change than the one that its key names.
+pub fn other_change() -> Failure {
+    Failure::new("the receipt that is stored for this change is that of another one")
 }
 
 /// Prints the progress of a period after a correction.
-pub fn print_progress(answer: &Value, format: FormatKind) -> Result<ExitCode, Failure> {
+pub fn print_progress(answer: &CorrectedProgress, format: FormatKind) -> Result<ExitCode, Failure> {
     if format == FormatKind::Json {
-        outln!("{answer}");
+        outln!("{}", serde_json::to_string(answer)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let CorrectedProgress { task, period, credited, progress, target, milestones } =
-        CorrectedProgress::deserialize(answer)?;
+    let CorrectedProgress { task, period, credited, progress, target, milestones, .. } = answer;
     outln!("{task} {period}: {progress} of {target} ({credited:+})");
     for milestone in milestones {
         outln!("reached milestone {milestone}");
@@ -135,36 +113,13 @@ pub fn print_progress(answer: &Value, format: FormatKind) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-/// A restored streak, in the form of the server's answer.
-#[derive(Debug, Deserialize)]
-struct RestoredStreak {
-    task: String,
-    period: String,
-    current: i64,
-    longest: i64,
-    milestones: Vec<i64>,
-}
-
-/// Builds the answer that a server would give to a restored streak.
-pub fn restored_as_answered(user: &UserId, receipt: &HandReceipt) -> Value {
-    let HandChange::StreakRestored { task, period, current, longest, reached, grants } =
-        &receipt.change
-    else {
-        return Value::Null;
-    };
-    json!({"user": user, "task": task, "period": period, "position": receipt.position,
-        "corrected_at": receipt.at, "current": current, "longest": longest, "milestones": reached,
-        "grants": grants})
-}
-
 /// Prints a streak after a period was filled.
-pub fn print_restored(answer: &Value, format: FormatKind) -> Result<ExitCode, Failure> {
+pub fn print_restored(answer: &RestoredStreak, format: FormatKind) -> Result<ExitCode, Failure> {
     if format == FormatKind::Json {
-        outln!("{answer}");
+        outln!("{}", serde_json::to_string(answer)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let RestoredStreak { task, period, current, longest, milestones } =
-        RestoredStreak::deserialize(answer)?;
+    let RestoredStreak { task, period, current, longest, milestones, .. } = answer;
     outln!("{task} {period}: filled, streak {current}, longest {longest}");
     for milestone in milestones {
         outln!("reached milestone {milestone}");

@@ -3,13 +3,10 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::CommandQueue;
 use plaudit_event_store::parked::{self, Parked, Resolved};
-use plaudit_release::{Operator, Released, Resolver};
-use serde_json::json;
+use plaudit_release::{Operator, ReleaseReport, Resolver};
 use sqlx::PgPool;
 use tokio::sync::watch;
 
@@ -32,12 +29,11 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
                 return Err(Failure::new(what));
             }
             let page = startup::answer(parked::page(&pool, after, i64::from(limit))).await?;
-            let (list, next) = (page.parked, page.next);
             if format.format == FormatKind::Json {
-                let parked: Vec<_> = list.iter().map(as_json).collect();
-                outln!("{}", json!({ "parked": parked, "next": next }));
+                outln!("{}", serde_json::to_string(&page)?);
                 return Ok(ExitCode::SUCCESS);
             }
+            let (list, next) = (page.parked, page.next);
             for record in &list {
                 outln!("{}  {}  {}  {}", record.id, record.at, place(record), record.reason);
             }
@@ -54,7 +50,7 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
                 ))
             })?;
             if format.format == FormatKind::Json {
-                outln!("{}", as_json(&record));
+                outln!("{}", serde_json::to_string(&record)?);
                 return Ok(ExitCode::SUCCESS);
             }
             outln!("id          {}", record.id);
@@ -77,13 +73,13 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
             let reason = Some(operator::or_none_given(reason));
             let operator = Operator { by: operator::name(), reason };
             let released = resolver.release(id, &operator).await?;
-            return Ok(report("released", &released, format.format));
+            return report(&ReleaseReport::released(released), format.format);
         }
         ParkedCommand::Discard { id, reason, format } => {
             let reason = Operator::checked_reason(&reason)?;
             let resolver = resolver(config, &pool, lane_count).await?;
             let discarded = resolver.discard(id, &operator::name(), reason).await?;
-            return Ok(report("discarded", &discarded, format.format));
+            return report(&ReleaseReport::discarded(discarded), format.format);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -103,17 +99,10 @@ async fn resolver(
 }
 
 /// Prints the result. Exit code 1 if a record that should have followed is still parked.
-fn report(resolution: &str, released: &Released, format: FormatKind) -> ExitCode {
-    let Released { id, applied, duplicates, followed, stopped, position } = released;
+fn report(report: &ReleaseReport, format: FormatKind) -> Result<ExitCode, Failure> {
+    let ReleaseReport { id, resolution, applied, duplicates, followed, stopped, .. } = report;
     if format == FormatKind::Json {
-        let position = position.map(|position| position.to_string());
-        let stopped =
-            stopped.as_ref().map(|stopped| json!({"id": stopped.id, "reason": stopped.reason}));
-        outln!(
-            "{}",
-            json!({"id": id, "resolution": resolution, "applied": applied, "duplicates": duplicates,
-                "followed": followed, "position": position, "stopped": stopped})
-        );
+        outln!("{}", serde_json::to_string(report)?);
     } else {
         let followers = count(*followed, "record");
         outln!("{resolution}  {id}");
@@ -122,13 +111,13 @@ fn report(resolution: &str, released: &Released, format: FormatKind) -> ExitCode
             count(*applied, "action")
         );
     }
-    match stopped {
+    Ok(match stopped {
         None => ExitCode::SUCCESS,
         Some(stopped) => {
             errln!("plaudit: {} is still parked: {}", stopped.id, stopped.reason);
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
 /// Maximum number of bytes of a record that are shown to people; `--format json` has all of them.
@@ -156,19 +145,4 @@ fn place(record: &Parked) -> String {
         (Some(topic), Some(partition), Some(offset)) => format!("{topic}/{partition}@{offset}"),
         _ => "HTTP".to_owned(),
     }
-}
-
-fn as_json(record: &Parked) -> serde_json::Value {
-    json!({
-        "id": record.id,
-        "reason": record.reason,
-        "repairable": record.repairable,
-        "user": record.user,
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "headers": record.headers,
-        "bytes": STANDARD.encode(&record.bytes),
-        "at": record.at.to_string(),
-    })
 }

@@ -10,7 +10,7 @@ use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::schema;
 use plaudit_projections::difference::{UnreadableUser, UnreadableUsers};
 use plaudit_projections::rebuild::{self, RebuildOptions, RebuildOutcome, RebuildStatus};
-use plaudit_projections::verify::{VerifyProgress, verify};
+use plaudit_projections::verify::{VerifyAnswer, VerifyProgress, verify};
 use serde_json::json;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -203,18 +203,7 @@ async fn verify_all(
         |p: VerifyProgress| shown.show(p.events, p.events_total, || format!("{} users", p.users));
     let report = verify(pool, name, show).await?;
     if format == FormatKind::Json {
-        let difference = |d: &plaudit_projections::difference::Difference| json!({"table": d.table, "lane": d.lane, "user": d.user, "live": d.live, "log": d.log});
-        let unreadable =
-            |u: &UnreadableUser| json!({"lane": u.lane, "user": u.user, "reason": u.reason});
-        let behind: Vec<&String> = report.behind.iter().map(|(_, user)| user).collect();
-        outln!(
-            "{}",
-            json!({"equal": report.is_equal(), "users": report.users, "events": report.events,
-                   "differences": report.differences.count,
-                   "first": report.differences.first.iter().map(difference).collect::<Vec<_>>(), "behind": behind,
-                   "unreadable": report.unreadable.count,
-                   "first_unreadable": report.unreadable.first.iter().map(unreadable).collect::<Vec<_>>()})
-        );
+        outln!("{}", serde_json::to_string(&VerifyAnswer::from(&report))?);
     } else {
         for d in &report.differences.first {
             outln!(

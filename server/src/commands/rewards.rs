@@ -12,12 +12,11 @@ use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::user_tasks::RewardState;
 use plaudit_event_store::catalogue_store::{Author, CatalogueStore};
 use plaudit_event_store::deliveries::{
-    self, Attempt, Filter, GrantEntry, GrantReport, PayerRoutes,
+    self, Attempt, Filter, GrantEntry, GrantList, GrantReport, PayerRoutes,
 };
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::{Batch, Executor, Item, Origin, Redeliver, RedeliverAnswer};
 use plaudit_release::Operator;
-use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -116,11 +115,12 @@ fn state_named(name: &str) -> Result<RewardState, Failure> {
 async fn list(pool: &PgPool, filter: &Filter, format: FormatKind) -> Result<ExitCode, Failure> {
     let page = startup::answer(deliveries::list(pool, filter)).await?;
     let page = page.ok_or_else(|| Failure::new("unknown grant in --after"))?;
-    let grants: Vec<GrantReport> = page.grants.into_iter().map(GrantReport::from).collect();
+    let page = GrantList::from(page);
     if format == FormatKind::Json {
-        outln!("{}", json!({ "grants": grants, "next": page.next }));
+        outln!("{}", serde_json::to_string(&page)?);
         return Ok(ExitCode::SUCCESS);
     }
+    let grants = page.grants;
     for grant in &grants {
         let reason = grant.reason.as_deref().unwrap_or_default();
         outln!("{}", format!("{}  {reason}", in_short(grant)).trim_end());

@@ -42,7 +42,7 @@ impl Audit {
         if shown == expected || shown == later {
             return Ok(());
         }
-        self.suspect(user);
+        self.note_differing(user);
         for (kind, what) in differences(&shown, &later) {
             self.findings.add(kind, format!("{name} {what}"));
         }
@@ -88,7 +88,7 @@ impl Audit {
             self.findings.add("rewards: earned and not shown so", format!("{name}: {reward}"));
         }
         if shown != expected {
-            self.suspect(user);
+            self.note_differing(user);
         }
         if shown.len() != expected.len() {
             let what = format!("{name}: {} shown, {} earned", shown.len(), expected.len());

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::user_tasks::{Change, RewardState};
+use plaudit_event_store::hand_answers::GrantedByHand;
 use plaudit_event_store::rewards::handed_over::{self, MAY_BE_PAID};
 use plaudit_event_store::{HandChange, deliveries};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::cli::FormatKind;
-use crate::commands::corrections::{Corrector, Why};
+use crate::commands::corrections::{Corrector, Why, other_change};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{count, errln, outln};
@@ -58,19 +58,12 @@ pub async fn grant(
     let change = Change::Grant { line, payout };
     let receipt = corrector.correct(&user, (change, None), why).await?;
     let receipt = receipt.map_err(|rejection| Failure::new(rejection.to_string()))?;
-    let HandChange::RewardGranted { reward } = &receipt.change else {
-        return Err(Failure::new("nothing was granted"));
-    };
+    let granted = GrantedByHand::of(user, receipt).ok_or_else(other_change)?;
     if format == FormatKind::Json {
-        outln!(
-            "{}",
-            json!({"user": user, "grant": reward.grant, "line": reward.line, "kind": reward.kind,
-                "code": reward.code, "amount": reward.amount, "position": receipt.position,
-                "granted_at": reward.reached_at})
-        );
+        outln!("{}", serde_json::to_string(&granted)?);
     } else {
-        let (kind, code, amount) = (&reward.kind, &reward.code, reward.amount);
-        outln!("{}  granted to {user}  {amount} {kind}/{code}  line {}", reward.grant, reward.line);
+        let GrantedByHand { user, grant, line, kind, code, amount, .. } = &granted;
+        outln!("{grant}  granted to {user}  {amount} {kind}/{code}  line {line}");
     }
     Ok(ExitCode::SUCCESS)
 }

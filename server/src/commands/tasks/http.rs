@@ -283,13 +283,13 @@ impl HttpCatalogue {
     }
 
     /// Corrects a user's progress.
-    pub async fn correct(
+    pub async fn correct<T: DeserializeOwned>(
         &self,
         (user, task): (&UserId, &TaskId),
         verb: &str,
         input: &Value,
         idempotency_key: Option<&str>,
-    ) -> Result<Value, HttpError> {
+    ) -> Result<T, HttpError> {
         let user = percent_encoded(user.as_str());
         let mut request =
             self.client.post(self.at(&format!("/v1/users/{user}/tasks/{task}/{verb}")));

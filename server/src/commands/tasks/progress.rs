@@ -5,13 +5,12 @@ use std::process::ExitCode;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::user_tasks::{Adjustment, Change};
+use plaudit_event_store::hand_answers::{CorrectedProgress, RestoredStreak};
 use serde_json::json;
 
 use super::http::HttpCatalogue;
 use crate::cli::{CorrectionArgs, CorrectionReason};
-use crate::commands::corrections::{
-    Corrector, Why, as_answered, print_progress, print_restored, restored_as_answered,
-};
+use crate::commands::corrections::{Corrector, Why, other_change, print_progress, print_restored};
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 
@@ -60,7 +59,8 @@ pub async fn correct(
     let corrector = Corrector::open(&config()?).await?;
     let receipt = corrector.correct(&user, (change, None), &why).await?;
     let receipt = receipt.map_err(|rejection| Failure::new(rejection.to_string()))?;
-    print_progress(&as_answered(&user, &receipt), format.format)
+    let answer = CorrectedProgress::of(user, receipt).ok_or_else(other_change)?;
+    print_progress(&answer, format.format)
 }
 
 /// Fills a missed period of a user's streak, in the database or through a server.
@@ -85,5 +85,6 @@ pub async fn restore(
     let corrector = Corrector::open(&config()?).await?;
     let receipt = corrector.correct(&user, (change, None), &why).await?;
     let receipt = receipt.map_err(|rejection| Failure::new(rejection.to_string()))?;
-    print_restored(&restored_as_answered(&user, &receipt), format.format)
+    let answer = RestoredStreak::of(user, receipt).ok_or_else(other_change)?;
+    print_restored(&answer, format.format)
 }

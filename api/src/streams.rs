@@ -85,7 +85,7 @@ impl Streams {
     }
 
     /// Takes a place for a stream that has seen the lane up to `head`.
-    pub(super) fn subscribe(&self, lane: Lane, user: &UserId, head: i64) -> Answer<Subscription> {
+    pub(crate) fn subscribe(&self, lane: Lane, user: &UserId, head: i64) -> Answer<Subscription> {
         const FULL: Problem = Problem::Unavailable("too many streams are open");
         let hub = Arc::clone(&self.0);
         let slot = Arc::clone(&hub.slots).try_acquire_owned().map_err(|_| FULL)?;
