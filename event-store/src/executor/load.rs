@@ -112,7 +112,7 @@ async fn add_lost_claims(
     states: &mut HashMap<UserId, LoadedState>,
     tx: &mut PgConnection,
 ) -> Result<(), ExecuteError> {
-    let lost: Vec<_> = found.lost_rows(&needed.claims, states).collect();
+    let lost = found.lost_rows(&needed.claims, states, tx).await?;
     for (lane, user) in &lost {
         tracing::error!(%lane, %user, "`reward_state` lacks rewards of a user; folding the user from the log");
         if let Some(loaded) = states.get_mut(user) {

@@ -46,7 +46,7 @@ pub(super) fn grant_of(command: &Command) -> Option<Uuid> {
 }
 
 /// The time at which the request arrived.
-fn arrived_at(command: &Command) -> Timestamp {
+pub(super) fn arrived_at(command: &Command) -> Timestamp {
     match command {
         Command::Correct(correction) => correction.at,
         Command::GrantFreezes { at, .. } => *at,

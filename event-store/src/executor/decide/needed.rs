@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use jiff::Timestamp;
 use plaudit_domain::action::{
     Acknowledgement, Action, ActionBody, Reversal, ReversedAction, Verdict,
 };
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::{CLAIM_ALL_MAX, by_hand, claims, deliveries};
 use crate::batch::{ClaimKey, Item, Origin, ParkedResolution, RequestKey, Work};
 use crate::reversals::FoundReversals;
-use crate::rewards::claimable::{ClaimLookup, FoundClaims};
+use crate::rewards::claimable::{ClaimDemand, ClaimLookup, ClaimLookups, FoundClaims};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
 use crate::rewards::lapses::{self, SettledUsers};
 use crate::rewards::waiting::{FoundWaiting, WAITING_MAX};
@@ -34,8 +35,7 @@ pub struct Needed {
     pub reversals: BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
     /// Acknowledgements of delivered rewards.
     pub acknowledgements: Vec<(Lane, UserId, Uuid)>,
-    /// The claims, each with the maximum number of milestones to load.
-    pub claims: BTreeMap<ClaimLookup, i64>,
+    pub claims: ClaimLookups,
     pub grants: BTreeSet<GrantLookup>,
     pub settled: SettledUsers,
     /// The budget windows that the items may draw on.
@@ -83,14 +83,14 @@ impl Needed {
                         needed.add_action(item.lane, action, catalogue);
                     }
                 }
-                Work::Claim { user, task, period, milestone, .. } => {
+                Work::Claim { user, task, period, milestone, at, .. } => {
                     needed.tasks_of(item.lane, user).insert(task.clone());
                     let (task, period) = (Some(task.clone()), period.clone());
                     let (lane, user, milestone) = (item.lane, user.clone(), *milestone);
                     let lookup = ClaimLookup { lane, user, task, period, milestone };
-                    *needed.claims.entry(lookup).or_default() += 1;
+                    needed.add_claim(lookup, *at);
                 }
-                Work::ClaimAll { user, .. } => {
+                Work::ClaimAll { user, at, .. } => {
                     needed.tasks_of(item.lane, user);
                     let (lane, user) = (item.lane, user.clone());
                     let lookup =
@@ -98,7 +98,9 @@ impl Needed {
                     // One more than is taken, to tell whether a second claim of the user would find
                     // more.
                     let count = i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX).saturating_add(1);
-                    needed.claims.insert(lookup, count);
+                    let demand = ClaimDemand::new(count, *at);
+                    let known = needed.claims.entry(lookup).or_insert(demand);
+                    *known = known.or(demand);
                 }
                 Work::Settle { user, streaks, as_of } => {
                     needed.tasks_of(item.lane, user).extend(streaks.iter().cloned());
@@ -122,7 +124,7 @@ impl Needed {
                             period: Some(period.clone()),
                             milestone: Some(*milestone),
                         };
-                        *needed.claims.entry(lookup).or_default() += 1;
+                        needed.add_claim(lookup, by_hand::arrived_at(command));
                     }
                 }
                 Work::StartDeliveries { user, .. }
@@ -180,6 +182,13 @@ impl Needed {
     fn add_moved_with(&mut self, lane: Lane, user: &UserId, task: &TaskId, catalogue: &Catalogue) {
         let tasks = tasks_moved_with(task, catalogue);
         self.tasks_of(lane, user).extend(tasks.into_iter().cloned());
+    }
+
+    /// Adds a claim of one milestone.
+    fn add_claim(&mut self, lookup: ClaimLookup, at: Timestamp) {
+        let demand = ClaimDemand::new(1, at);
+        let known = self.claims.get(&lookup).map_or(demand, |known| known.plus(demand));
+        self.claims.insert(lookup, known);
     }
 
     fn tasks_of(&mut self, lane: Lane, user: &UserId) -> &mut BTreeSet<TaskId> {
@@ -263,7 +272,7 @@ mod tests {
             |user| Work::ClaimAll { user, at: Timestamp::UNIX_EPOCH, idempotency_key: None };
         let of_one: Vec<Item> = (0..1_500).map(|_| item("ann", claim)).collect();
         let needed = Needed::by(&of_one, &Catalogue::default());
-        assert_eq!(needed.claims.values().sum::<i64>(), 501);
+        assert_eq!(needed.claims.values().map(|demand| demand.count).sum::<i64>(), 501);
         assert_eq!(lapses::share_of(1, lapses::SETTLED_MAX), 500);
         assert_eq!(lapses::share_of(1_500, lapses::SETTLED_MAX), 6);
         assert_eq!(lapses::share_of(100_000, lapses::SETTLED_MAX), 1);
