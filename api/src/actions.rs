@@ -212,6 +212,7 @@ fn outcome(
         | Outcome::ClaimedAll { .. }
         | Outcome::ChangedByHand(_)
         | Outcome::Revoked(_)
+        | Outcome::Settled { .. }
         | Outcome::ParkedResolved { .. }
         | Outcome::NotParked
         | Outcome::Behind(_)

@@ -270,6 +270,11 @@ pub enum Outcome {
     ChangedByHand(HandReceipt),
     /// The deliveries are noted, except for these grants: they were revoked and must not be sent.
     Revoked(Vec<Uuid>),
+    /// The effects of time on the user are recorded.
+    Settled {
+        /// The number of events that record them.
+        events: usize,
+    },
     /// The rules rejected the command.
     Rejected(Rejection),
     /// Nothing was done: the user's stored rows can't be read, or the database refused the item for

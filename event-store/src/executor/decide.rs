@@ -221,8 +221,14 @@ impl<'b> BatchDecider<'_, 'b> {
             }
             Work::ByHand { key, command, .. } => self.change_by_hand(item, key, command),
             Work::Settle { user, as_of, .. } => {
+                let before = self.decided.changes.events.len();
                 let command = Command::Settle { as_of: truncate_to_micros(*as_of) };
-                self.carry_out(item, user, &command)
+                match self.carry_out(item, user, &command) {
+                    Outcome::Accepted => {
+                        Outcome::Settled { events: self.decided.changes.events.len() - before }
+                    }
+                    outcome => outcome,
+                }
             }
             Work::StartDeliveries { user, rewards } => self.start_deliveries(item, user, rewards),
             Work::SettleDeliveries { user, settled, at } => {

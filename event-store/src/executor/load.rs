@@ -33,7 +33,9 @@ pub async fn load(
     tx: &mut PgConnection,
 ) -> Result<(Loaded, NeededUsers), ExecuteError> {
     let mut found = claimable::load(&needed.claims, &needed.settled, tx).await?;
-    let waiting = waiting::load(&needed.waiting, tx).await?;
+    let used = budgets::used(&needed.budgets, tx).await?;
+    let places = waiting::places_with_room(catalogue, &needed.budgets, &used);
+    let waiting = waiting::load(&needed.waiting, &places, tx).await?;
     let found_grants = grants::load(&needed.grants, tx).await?;
     needed.add_tasks_of(&found, &waiting, &found_grants);
     let found_reversals = reversals::load(&needed.reversals, locked.dedup_window, tx).await?;
@@ -63,7 +65,7 @@ pub async fn load(
         reversals: found_reversals,
         claimed: HashMap::new(),
         more_claimable: HashSet::new(),
-        budgets: budgets::used(&needed.budgets, tx).await?,
+        budgets: used,
         parked: parked::load(&needed.parked, &locked.heads, &needed.users, tx).await?,
         past: load_past(&needed.past, tx).await?,
     };

@@ -187,6 +187,7 @@ fn merge(before: Outcome, now: Outcome) -> Outcome {
             Outcome::Past(PastOutcome::Known | PastOutcome::Unmoved),
         )
         | (before @ Outcome::Claimed(_), Outcome::ClaimRejected(_))
+        | (before @ Outcome::Settled { .. }, Outcome::Settled { events: 0 })
         | (before @ Outcome::ParkedResolved { .. }, Outcome::NotParked) => before,
         (
             Outcome::ClaimedAll { receipts: mut taken, .. },

@@ -18,7 +18,7 @@ use crate::reversals::FoundReversals;
 use crate::rewards::claimable::{ClaimDemand, ClaimLookup, ClaimLookups, FoundClaims};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
 use crate::rewards::lapses::{self, SettledUsers};
-use crate::rewards::waiting::{FoundWaiting, WAITING_MAX};
+use crate::rewards::waiting::{FoundWaiting, WAITING_MAX, WaitingDemand};
 use crate::source_offsets::SourceKey;
 use crate::states::{LoadedState, NeededChunk, NeededUsers};
 
@@ -40,9 +40,8 @@ pub struct Needed {
     pub settled: SettledUsers,
     /// The budget windows that the items may draw on.
     pub budgets: BTreeSet<BudgetKey>,
-    /// Users whose waiting rewards may be granted or revoked, each with the number of milestones to
-    /// load.
-    pub waiting: BTreeMap<(Lane, UserId), i64>,
+    /// Users whose waiting rewards may be granted or revoked.
+    pub waiting: BTreeMap<(Lane, UserId), WaitingDemand>,
     /// Parked records to release or discard.
     pub parked: Vec<(Lane, Uuid)>,
     pub past: NeededPast,
@@ -116,7 +115,8 @@ impl Needed {
                     let tasks = needed.tasks_of(item.lane, &key.user);
                     tasks.extend(by_hand::tasks_of(command, catalogue));
                     if let Some(Reward { task, period, milestone, .. }) = revoked.as_deref() {
-                        needed.waiting.insert((item.lane, key.user.clone()), WAITING_MAX);
+                        let demand = WaitingDemand { count: WAITING_MAX, of_any_place: true };
+                        needed.waiting.insert((item.lane, key.user.clone()), demand);
                         let lookup = ClaimLookup {
                             lane: item.lane,
                             user: key.user.clone(),
@@ -136,7 +136,7 @@ impl Needed {
             needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
         }
         let share = lapses::share_of(needed.waiting.len(), WAITING_MAX);
-        needed.waiting.values_mut().for_each(|count| *count = (*count).max(share));
+        needed.waiting.values_mut().for_each(|demand| demand.count = demand.count.max(share));
         needed
     }
 
