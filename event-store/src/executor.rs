@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome, Locked};
 use crate::pool::{self, Borrowed};
-use crate::states::{NeededUsers, RecentUsers};
+use crate::states::{NeededUsers, RecentUsers, UserFaults};
 use crate::{
     budgets, checkpoints, hand_receipts, log, parked, receipts, rewards, seen_actions,
     source_offsets, states, streak_looks,
@@ -44,6 +44,7 @@ pub struct Executor {
     catalogue: Arc<CatalogueStore>,
     projections: Vec<Arc<dyn BatchProjection>>,
     recent: RecentUsers,
+    faults: Arc<UserFaults>,
     clock: Clock,
     seen_fields: SeenFields,
     committed_at: Mutex<Option<Instant>>,
@@ -112,15 +113,27 @@ impl Executor {
         catalogue: Arc<CatalogueStore>,
         projections: Vec<Arc<dyn BatchProjection>>,
     ) -> Self {
-        let recent = RecentUsers::new(lane_count);
-        let (clock, seen_fields, committed_at) =
-            (Clock::System, SeenFields::default(), Mutex::default());
-        Self { pool, lane_count, catalogue, projections, recent, clock, seen_fields, committed_at }
+        Self {
+            pool,
+            lane_count,
+            catalogue,
+            projections,
+            recent: RecentUsers::new(lane_count),
+            faults: Arc::default(),
+            clock: Clock::System,
+            seen_fields: SeenFields::default(),
+            committed_at: Mutex::default(),
+        }
     }
 
     /// The action types and fields that this executor has seen.
     pub(crate) fn seen_fields(&self) -> &SeenFields {
         &self.seen_fields
+    }
+
+    /// The users whose log can't be read, as far as this process has met them.
+    pub fn faults(&self) -> &Arc<UserFaults> {
+        &self.faults
     }
 
     /// Replaces the clock.
@@ -309,7 +322,7 @@ impl Executor {
         self.recent.open(&locked);
         let recent = (!how.refold_all).then_some(&self.recent);
         let (loaded, needed) =
-            load::load(part.items, needed, catalogue, &locked, recent, tx).await?;
+            load::load(part.items, needed, catalogue, &locked, recent, &self.faults, tx).await?;
         let decided = off_the_runtime(|| {
             let (now, limits) = (self.clock.now(), how.limits);
             decide::decide_batch(part.items, locked.clone(), loaded, &in_force, limits, now)

@@ -44,8 +44,9 @@ pub async fn write(
         LockOutcome::Locked(locked) => locked,
         LockOutcome::Busy(contention) => return Err(ExecuteError::LanesBusy(contention)),
     };
-    states::load(&users, states::Refold::Lanes(&BTreeSet::new()), None, &BTreeSet::new(), &mut tx)
-        .await?;
+    let (none, faults) = (BTreeSet::new(), states::UserFaults::default());
+    let refold = states::Refold::Lanes(&none);
+    states::load(&users, refold, None, &BTreeSet::new(), &faults, &mut tx).await?;
     seen_actions::known(&batch.identities, locked.dedup_window, &mut tx).await?;
     source_offsets::load(&keys, &mut tx).await?;
     log::append(&batch.changes.events, &mut tx).await?;
