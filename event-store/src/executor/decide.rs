@@ -244,7 +244,7 @@ impl<'b> BatchDecider<'_, 'b> {
                     even_if_delivered: *even_if_delivered,
                     keeps_payer: *keeps_payer,
                 };
-                self.carry_out(item, user, &command)
+                self.redeliver(item, user, &command)
             }
         }
     }

@@ -5,8 +5,9 @@ use plaudit_domain::user_tasks::{Command, Reward, RewardState};
 use uuid::Uuid;
 
 use super::{BatchDecider, by_hand, metadata};
-use crate::batch::{Item, Outcome, Work};
+use crate::batch::{Item, Origin, Outcome, Work};
 use crate::rewards::grants::GrantLookup;
+use crate::seen_actions::NewlySeen;
 
 /// The grants that an item concerns.
 pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
@@ -41,7 +42,37 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
     grants.into_iter().map(lookup).collect()
 }
 
+/// The identity under which a request to deliver a grant again is remembered. A commit that was
+/// not answered is sent again, and must not lead to a second delivery.
+pub(super) fn redelivery_identity(item: &Item) -> Option<Uuid> {
+    match (&item.work, &item.origin) {
+        (Work::Redeliver { grant, .. }, Origin::Request(id)) => {
+            Some(Uuid::new_v5(id, grant.as_bytes()))
+        }
+        _ => None,
+    }
+}
+
 impl<'b> BatchDecider<'_, 'b> {
+    /// Has a reward delivered again, once per request.
+    pub(super) fn redeliver(
+        &mut self,
+        item: &'b Item,
+        user: &UserId,
+        command: &Command,
+    ) -> Outcome {
+        let identity = redelivery_identity(item);
+        if identity.is_some_and(|identity| self.seen.contains(&identity)) {
+            return Outcome::Accepted;
+        }
+        let outcome = self.carry_out(item, user, command);
+        if let (Outcome::Accepted, Some(identity)) = (&outcome, identity) {
+            self.seen.insert(identity);
+            self.decided.newly_seen.push(NewlySeen { lane: item.lane, identity, sequence: None });
+        }
+        outcome
+    }
+
     /// The grants among these that were revoked and must not be sent.
     fn revoked(&mut self, item: &Item, user: &UserId, rewards: &[Reward]) -> Vec<Uuid> {
         let grants = &self.working(item, user).loaded.state.grants;

@@ -133,6 +133,8 @@ impl Needed {
                 Work::Park(_) | Work::SettleBackfills => {}
             }
             needed.grants.extend(deliveries::grants_of(item));
+            let redelivery = deliveries::redelivery_identity(item);
+            needed.identities.extend(redelivery.map(|identity| (item.lane, identity)));
             needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
         }
         let share = lapses::share_of(needed.waiting.len(), WAITING_MAX);
