@@ -92,6 +92,7 @@ impl Done<'_> {
 struct How<'r> {
     wait: LaneWait,
     limits: decide::Limits,
+    seeds: decide::Seeds,
     /// Fold all states from the log.
     refold_all: bool,
     /// Lock these budgets before deciding, in addition to those that the items are known to need.
@@ -223,6 +224,7 @@ impl Executor {
             let how = How {
                 wait,
                 limits: retry.limits(),
+                seeds: retry.seeds(),
                 refold_all: retry.refold_all(),
                 lock_budgets: retry.lock_budgets(),
             };
@@ -324,8 +326,8 @@ impl Executor {
         let (loaded, needed) =
             load::load(part.items, needed, catalogue, &locked, recent, &self.faults, tx).await?;
         let decided = off_the_runtime(|| {
-            let (now, limits) = (self.clock.now(), how.limits);
-            decide::decide_batch(part.items, locked.clone(), loaded, &in_force, limits, now)
+            let (now, How { limits, seeds, .. }) = (self.clock.now(), how);
+            decide::decide_batch(part.items, locked.clone(), loaded, &in_force, limits, seeds, now)
         })?;
         self.write(&decided, part.checkpoints, tx).await?;
         Ok(Done { decided, locked, needed })

@@ -12,6 +12,7 @@ mod loaded;
 mod metadata;
 mod needed;
 mod parked;
+mod seeds;
 mod streaks;
 
 use std::borrow::Cow;
@@ -25,8 +26,8 @@ use plaudit_domain::catalogue::{BudgetsUsed, Catalogue};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    BackfillRelease, ClaimRequest, Command, Decision, Event, Rejection, Seed, UserTasks,
-    decide_command, evolve,
+    BackfillRelease, ClaimRequest, Command, Decision, Event, Rejection, UserTasks, decide_command,
+    evolve,
 };
 use uuid::Uuid;
 
@@ -51,6 +52,7 @@ pub use decided::DecidedBatch;
 pub use limits::Limits;
 pub use loaded::{Loaded, LoadedPast};
 pub use needed::{Needed, NeededPast, chunks_needed, tasks_moved_with};
+pub use seeds::Seeds;
 
 /// The maximum number of milestones taken by one claim of everything.
 pub const CLAIM_ALL_MAX: usize = 500;
@@ -79,12 +81,14 @@ pub fn decide_batch<'b>(
     loaded: Loaded,
     in_force: &InForce,
     limits: Limits,
+    seeds: Seeds,
     now: Timestamp,
 ) -> Result<DecidedBatch<'b>, ExecuteError> {
     let mut decider = BatchDecider {
         catalogue: &in_force.catalogue,
         backfills: &in_force.backfills,
         now,
+        seeds,
         past: loaded.past,
         users: HashMap::with_capacity(loaded.states.len()),
         states: loaded.states,
@@ -142,6 +146,7 @@ struct BatchDecider<'c, 'b> {
     backfills: &'c OpenBackfills,
     /// The time at which the batch is decided.
     now: Timestamp,
+    seeds: Seeds,
     past: LoadedPast,
     states: HashMap<UserId, LoadedState>,
     users: HashMap<UserId, Working>,
@@ -203,7 +208,7 @@ impl<'b> BatchDecider<'_, 'b> {
                 let release = BackfillRelease {
                     user: user.clone(),
                     task: task.clone(),
-                    seed: Seed(Uuid::new_v4().as_u64_pair().0),
+                    seed: self.seeds.of_release(user, task),
                     by: by.clone(),
                     reason: reason.clone(),
                     at: truncate_to_micros(*at),

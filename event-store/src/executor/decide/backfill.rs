@@ -6,7 +6,7 @@ use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{BackfillRelease, Command, PastAction, Seed, decide_past_action};
+use plaudit_domain::user_tasks::{BackfillRelease, Command, PastAction, decide_past_action};
 use uuid::Uuid;
 
 use super::BatchDecider;
@@ -56,7 +56,7 @@ impl<'b> BatchDecider<'_, 'b> {
         if let Some(reason) = self.fault(item, &action.user) {
             return Outcome::Failed(format!("nothing can be decided: {reason}"));
         }
-        let seed = Seed(Uuid::new_v4().as_u64_pair().0);
+        let seed = self.seeds.of_past(action, task);
         let past = PastAction { task, action, seed, rewards, counted_at: self.now };
         let state = &self.users[&action.user].loaded.state;
         let decide = || decide_past_action(state, past, self.catalogue, &self.budgets_used);

@@ -70,8 +70,8 @@ impl Needed {
                     needed.past.actions.push((item.lane, task.clone(), action.identity()));
                     needed.past.parked.extend(parked_as);
                 }
-                Work::ReleaseBackfill { user, task, .. } => {
-                    needed.add_moved_with(item.lane, user, task, catalogue);
+                Work::ReleaseBackfill { user, task, at, .. } => {
+                    needed.add_moved_with(item.lane, user, task, *at, catalogue);
                 }
                 Work::ResolveParked(ParkedResolution { decision, user, actions }) => {
                     needed.parked.push((item.lane, decision.parked));
@@ -112,8 +112,10 @@ impl Needed {
                 }
                 Work::ByHand { key, command, revoked } => {
                     needed.requests.push((item.lane, key.clone()));
-                    let tasks = needed.tasks_of(item.lane, &key.user);
-                    tasks.extend(by_hand::tasks_of(command, catalogue));
+                    let tasks = by_hand::tasks_of(command, catalogue);
+                    let at = by_hand::arrived_at(command);
+                    needed.budgets.extend(catalogue.budgets_of(&tasks, at));
+                    needed.tasks_of(item.lane, &key.user).extend(tasks);
                     if let Some(Reward { task, period, milestone, .. }) = revoked.as_deref() {
                         let demand = WaitingDemand { count: WAITING_MAX, of_any_place: true };
                         needed.waiting.insert((item.lane, key.user.clone()), demand);
@@ -180,9 +182,17 @@ impl Needed {
         }
     }
 
-    /// Adds all tasks that an action moving this task may touch.
-    fn add_moved_with(&mut self, lane: Lane, user: &UserId, task: &TaskId, catalogue: &Catalogue) {
+    /// Adds all tasks that an action moving this task may touch, and their budgets.
+    fn add_moved_with(
+        &mut self,
+        lane: Lane,
+        user: &UserId,
+        task: &TaskId,
+        at: Timestamp,
+        catalogue: &Catalogue,
+    ) {
         let tasks = tasks_moved_with(task, catalogue);
+        self.budgets.extend(catalogue.budgets_of(tasks.iter().copied(), at));
         self.tasks_of(lane, user).extend(tasks.into_iter().cloned());
     }
 
@@ -259,9 +269,41 @@ pub fn chunks_needed(
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
+    use std::sync::Arc;
+
+    use plaudit_domain::catalogue::definition::TaskDefinition;
+    use plaudit_domain::catalogue::{Status, TaskVersion};
 
     use super::*;
+
+    /// Without the totals, the rules would grant what the budgets no longer hold.
+    #[test]
+    fn the_budgets_of_released_rewards_are_loaded() {
+        let yaml = "{budgets: [{id: badges, limit: 5}],
+          tasks: [{id: gifts, kind: ordinary, objective: {on: gift.sent, target: 1},
+                   rewards: [{line: badge, kind: item, code: gold, amount: 1, budget: badges}]}]}";
+        let at = Timestamp::UNIX_EPOCH;
+        let task = |definition: TaskDefinition| CatalogueTask {
+            id: definition.id.clone(),
+            status: Status::Active,
+            status_since: at,
+            versions: vec![Arc::new(TaskVersion::new(definition, 1, at).expect("a task"))],
+            amnesties: vec![],
+        };
+        let definitions = plaudit_task_file::parse(yaml).expect("a task file");
+        let catalogue = Catalogue::new(1, definitions.into_iter().map(task).collect());
+        let work = Work::ReleaseBackfill {
+            user: "ann".parse().expect("a user id"),
+            task: "gifts".parse().expect("a task id"),
+            by: "ops".to_owned(),
+            reason: None,
+            at,
+        };
+        let item = Item { lane: Lane(0), work, origin: Origin::Sweeper };
+        let needed = Needed::by(&[item], &catalogue.expect("a catalogue"));
+        let budgets: Vec<&str> = needed.budgets.iter().map(|key| key.budget.as_str()).collect();
+        assert_eq!(budgets, ["badges"]);
+    }
 
     #[test]
     fn what_is_loaded_for_users_has_a_bound_however_many_and_however_often_they_ask() {
