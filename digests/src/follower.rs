@@ -1,13 +1,15 @@
 //! The follower that continues the chains.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::raw_log::{self, RawRow};
-use plaudit_event_store::{ExecuteError, move_checkpoints};
+use plaudit_event_store::states::UserFaults;
+use plaudit_event_store::{ExecuteError, move_checkpoints, off_the_runtime};
 use plaudit_followers::bounded::{begin, within};
 use plaudit_followers::{Handler, LaneOutcome, Span};
 use sqlx::{PgConnection, PgPool};
@@ -35,6 +37,9 @@ const LANE_MAX: Duration = Duration::from_secs(5);
 /// Continues the chains of all users.
 pub struct DigestFollower {
     pub pool: PgPool,
+    /// The users with an event that can't be read. This follower is the one that reads every event,
+    /// so it finds them all.
+    pub faults: Arc<UserFaults>,
 }
 
 #[async_trait]
@@ -91,7 +96,15 @@ impl DigestFollower {
         connection.give_back();
         let events = i64::try_from(rows.len()).unwrap_or(limit);
         metrics::counter!("plaudit_digests_events_total").increment(rows.len() as u64);
+        self.note_faults(span, &rows);
         Ok((last, events))
+    }
+
+    fn note_faults(&self, span: &Span, rows: &[RawRow]) {
+        let faults = || rows.iter().filter_map(|row| Some((row, row.fault()?)));
+        for (row, reason) in off_the_runtime(|| faults().collect::<Vec<_>>()) {
+            self.faults.note(span.lane, &row.user, row.sequence, &reason);
+        }
     }
 }
 

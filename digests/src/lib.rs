@@ -3,7 +3,7 @@
 //!
 //! A follower of the log stores the digest of each user's last event shortly after the batch has
 //! committed, so batches compute no digests. [`verify`] recomputes them from the log and compares.
-//! Nothing in this crate interprets an event.
+//! Nothing in this crate interprets an event; it only asks the store whether one can be read.
 
 mod chain;
 mod follower;
@@ -12,6 +12,7 @@ pub mod verify;
 
 use std::sync::Arc;
 
+use plaudit_event_store::states::UserFaults;
 use plaudit_followers::{FollowerHealth, HeadWatch, Runner};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -22,12 +23,18 @@ use follower::DigestFollower;
 /// The name of the follower's checkpoints and leases.
 pub const FOLLOWER: &str = "digests";
 
-/// Starts the follower. It shuts down cleanly when `stop` is cancelled.
-pub fn start(pool: &PgPool, heads: Arc<HeadWatch>, stop: CancellationToken) -> Runner {
+/// Starts the follower. It shuts down cleanly when `stop` is cancelled. Adds the users with
+/// unreadable events to `faults`.
+pub fn start(
+    pool: &PgPool,
+    heads: Arc<HeadWatch>,
+    faults: Arc<UserFaults>,
+    stop: CancellationToken,
+) -> Runner {
     let health = Arc::new(FollowerHealth::new(FOLLOWER));
     let handler = {
         let pool = pool.clone();
-        move || DigestFollower { pool: pool.clone() }
+        move || DigestFollower { pool: pool.clone(), faults: Arc::clone(&faults) }
     };
     Runner::start(FOLLOWER, handler, pool, heads, health, stop)
 }

@@ -1,11 +1,13 @@
 //! The chains over a real log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use plaudit_digests::verify;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
+use plaudit_event_store::states::UserFaults;
 use plaudit_event_store::{pool, schema};
 use plaudit_followers::HeadWatch;
 use serde_json::json;
@@ -97,6 +99,50 @@ async fn a_database_that_does_not_answer_ends_a_verification() {
     }
 }
 
+/// The follower reads every event, so it also finds users whom nobody has touched since.
+#[tokio::test(flavor = "multi_thread")]
+async fn users_with_an_event_of_any_type_that_cannot_be_read_are_named() {
+    let url = test_cluster::create_database("digests_faults").await;
+    let pool = pool::connect(&url, 6).unwrap();
+    let lanes = LaneCount::try_from(4).unwrap();
+    schema::migrate(&pool, lanes).await.unwrap();
+    for (user, event_type, payload) in [
+        ("ann", "progress_recorded", "{\"type\": \"progress_recorded\"}"),
+        ("bob", "from_the_future", "{}"),
+    ] {
+        append(&pool, Lane::of(user, lanes), user, 1).await;
+        sqlx::query(
+            "insert into events (lane, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, position)
+             select lane, 'UserTasks', $2, 2, $3, '1.0', $4::json, '{}', next_position from lanes where lane = $1",
+        )
+        .bind(Lane::of(user, lanes).0)
+        .bind(user)
+        .bind(event_type)
+        .bind(payload)
+        .execute(&pool)
+        .await
+        .unwrap();
+    }
+    let (stop, faults) = (CancellationToken::new(), Arc::<UserFaults>::default());
+    let heads = HeadWatch::start(&pool, stop.clone());
+    let follower = plaudit_digests::start(&pool, heads, Arc::clone(&faults), stop.clone());
+    for user in ["ann", "bob"] {
+        covered(&pool, Lane::of(user, lanes), &user.parse().unwrap(), 2).await;
+    }
+    let named = async {
+        while faults.warnings().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), named).await.expect("both are named");
+    for user in ["user ann in", "user bob in"] {
+        let warnings = faults.warnings();
+        assert!(warnings.iter().any(|warning| warning.contains(user)), "{warnings:?}");
+    }
+    stop.cancel();
+    follower.join().await;
+}
+
 #[tokio::test]
 async fn what_is_changed_later_is_noticed() {
     let url = test_cluster::create_database("digests").await;
@@ -110,8 +156,8 @@ async fn what_is_changed_later_is_noticed() {
     append(&pool, lane, &other, 1).await;
     append(&pool, lane, "ann", 2).await;
     let stop = CancellationToken::new();
-    let follower =
-        plaudit_digests::start(&pool, HeadWatch::start(&pool, stop.clone()), stop.clone());
+    let heads = HeadWatch::start(&pool, stop.clone());
+    let follower = plaudit_digests::start(&pool, heads, Arc::default(), stop.clone());
     covered(&pool, lane, &ann, 2).await;
     let before = verify::user(&pool, lane, &ann).await.unwrap();
     append(&pool, lane, "ann", 3).await;

@@ -20,7 +20,7 @@ use crate::states::SetKey;
 
 pub use answers::{
     ActionAnswer, ClaimAnswer, ClaimedAll, HandAnswer, NotApplied, PastAnswer, RedeliverAnswer,
-    ReleaseAnswer, ResolveAnswer, StartedDeliveries,
+    ReleaseAnswer, ResolveAnswer, Settled, StartedDeliveries,
 };
 pub use by_hand::{HandChange, HandReceipt, RequestKey};
 pub(crate) use kinds::Decide;

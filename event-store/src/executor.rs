@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::error::ExecuteError;
 use crate::lanes::{self, Contention, LaneWait, LockOutcome, Locked};
 use crate::pool::{self, Borrowed};
-use crate::states::{NeededUsers, RecentUsers};
+use crate::states::{NeededUsers, RecentUsers, UserFaults};
 use crate::{
     budgets, checkpoints, hand_receipts, log, parked, receipts, rewards, seen_actions,
     source_offsets, states, streak_looks,
@@ -45,6 +45,7 @@ pub struct Executor {
     catalogue: Arc<CatalogueStore>,
     projections: Vec<Arc<dyn BatchProjection>>,
     recent: RecentUsers,
+    faults: Arc<UserFaults>,
     clock: Clock,
     seen_fields: SeenFields,
     budgets_held: BudgetsHeld,
@@ -93,6 +94,7 @@ impl Done<'_> {
 struct How<'r> {
     wait: LaneWait,
     limits: decide::Limits,
+    seeds: decide::Seeds,
     /// Fold all states from the log.
     refold_all: bool,
     /// Lock these budgets before deciding, in addition to those that the items are known to need.
@@ -120,6 +122,7 @@ impl Executor {
             catalogue,
             projections,
             recent: RecentUsers::new(lane_count),
+            faults: Arc::default(),
             clock: Clock::System,
             seen_fields: SeenFields::default(),
             budgets_held: BudgetsHeld::default(),
@@ -130,6 +133,11 @@ impl Executor {
     /// The action types and fields that this executor has seen.
     pub(crate) fn seen_fields(&self) -> &SeenFields {
         &self.seen_fields
+    }
+
+    /// The users whose log can't be read, as far as this process has met them.
+    pub fn faults(&self) -> &Arc<UserFaults> {
+        &self.faults
     }
 
     /// Replaces the clock.
@@ -231,6 +239,7 @@ impl Executor {
             let how = How {
                 wait,
                 limits: retry.limits(),
+                seeds: retry.seeds(),
                 refold_all: retry.refold_all(),
                 lock_budgets: retry.lock_budgets(),
             };
@@ -332,10 +341,10 @@ impl Executor {
         self.recent.open(&locked);
         let recent = (!how.refold_all).then_some(&self.recent);
         let (loaded, needed) =
-            load::load(part.items, needed, catalogue, &locked, recent, tx).await?;
+            load::load(part.items, needed, catalogue, &locked, recent, &self.faults, tx).await?;
         let decided = off_the_runtime(|| {
-            let (now, limits) = (self.clock.now(), how.limits);
-            decide::decide_batch(part.items, locked.clone(), loaded, &in_force, limits, now)
+            let (now, How { limits, seeds, .. }) = (self.clock.now(), how);
+            decide::decide_batch(part.items, locked.clone(), loaded, &in_force, limits, seeds, now)
         })?;
         self.write(&decided, part.checkpoints, tx).await?;
         // Last, so that other batches wait for the budgets only until the commit.

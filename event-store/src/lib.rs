@@ -50,8 +50,8 @@ pub use batch::{
     CheckpointMove, Claim, ClaimAll, ClaimAnswer, ClaimedAll, CountPast, HandAnswer, HandChange,
     HandReceipt, Incoming, Item, Kind, NewEvent, NotApplied, Origin, ParkedRecord, PastAnswer,
     Receipt, Redeliver, RedeliverAnswer, ReleaseAnswer, ReleaseBackfill, RequestKey, ResolveAnswer,
-    ResolveParked, Settle, SettleBackfills, SettleDeliveries, SourcePosition, StartDeliveries,
-    StartedDeliveries, Work,
+    ResolveParked, Settle, SettleBackfills, SettleDeliveries, Settled, SourcePosition,
+    StartDeliveries, StartedDeliveries, Work,
 };
 pub use checkpoints::advance as move_checkpoints;
 pub use clock::Clock;

@@ -2,11 +2,14 @@
 //! stored text.
 
 use chrono::{DateTime, Utc};
+use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
+use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::aggregate::AGGREGATE_TYPE;
+use crate::upcasters;
 
 /// A row of the log as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,19 @@ pub struct RawRow {
     pub metadata: String,
     /// The time at which it was stored, in microseconds since 1970.
     pub recorded_at_us: i64,
+}
+
+impl RawRow {
+    /// The reason why this program can't read the event; `None` if it can.
+    pub fn fault(&self) -> Option<String> {
+        let event = upcasters::read(&self.event_type, &self.event_version, &self.payload);
+        let user = UserId::try_from(self.user.clone()).map_err(|error| error.to_string());
+        let metadata = serde_json::from_str::<Value>(&self.metadata)
+            .map_err(|error| format!("its metadata can't be read: {error}"));
+        let event = event.map_err(|error| error.to_string());
+        let reason = event.err().or(user.err()).or(metadata.err())?;
+        Some(format!("event {} of user {}: {reason}", self.sequence, self.user))
+    }
 }
 
 const COLUMNS: &str = "aggregate_id, sequence, position, event_type, event_version, payload::text, \

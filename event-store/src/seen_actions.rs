@@ -76,7 +76,7 @@ pub async fn first_events(
 pub struct NewlySeen {
     /// The user's lane.
     pub lane: Lane,
-    /// The identity of an action, or the marker of its reversal.
+    /// The identity of an action or of a redelivery, or the marker of a reversal.
     pub identity: Uuid,
     /// The sequence of the action's first event in its user's stream. A reversal finds the events
     /// of the action by it. `None` without events.

@@ -4,6 +4,7 @@
 //! task.
 
 mod distinct_values;
+mod faults;
 mod held;
 mod recent;
 mod task_row;
@@ -16,11 +17,13 @@ use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::UserTasks;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
+use tokio::time::Instant;
 
 pub(crate) use distinct_values::load as load_chunks;
 pub use distinct_values::{
     COLUMNS as VALUE_COLUMNS, LargeSets, NeededChunk, SetKey, ValueChunk, chunks,
 };
+pub use faults::UserFaults;
 pub use held::users_with_held_rewards;
 pub use recent::RecentUsers;
 pub use task_row::{COLUMNS as TASK_COLUMNS, PeriodRow, TaskRow, row, rows, truncate_to_micros};
@@ -62,12 +65,14 @@ pub enum Refold<'a> {
 pub type NeededUsers = BTreeMap<(Lane, UserId), BTreeSet<TaskId>>;
 
 /// Loads users, each with some tasks. Reads only what `recent` does not have, with one query for
-/// users and one for tasks; for the `unremembered` it reads everything.
+/// users and one for tasks; for the `unremembered` it reads everything. The log of a user among the
+/// `faults` is not read again.
 pub async fn load(
     users: &NeededUsers,
     refold: Refold<'_>,
     recent: Option<&RecentUsers>,
     unremembered: &BTreeSet<UserId>,
+    faults: &UserFaults,
     connection: &mut PgConnection,
 ) -> Result<HashMap<UserId, LoadedState>, ExecuteError> {
     let keys: Vec<&(Lane, UserId)> = users.keys().collect();
@@ -77,12 +82,12 @@ pub async fn load(
     let mut loading = Loading::new(users, remembered);
     loading.read_users(&keys, &mut *connection).await?;
     loading.read_tasks(&keys, &mut *connection).await?;
-    let Loading { mut loaded, unreadable, .. } = loading;
-    let suspects = suspects(&keys, refold, unreadable, connection).await?;
+    let Loading { mut loaded, users: read, unreadable, .. } = loading;
+    let suspects = suspects(&keys, &read, refold, unreadable, connection).await?;
     for place in suspects {
         let (lane, user) = keys[place];
         if loaded[place].sequence > 0 {
-            loaded[place] = fold(*lane, user, loaded[place].sequence, connection).await?;
+            loaded[place] = fold(*lane, user, loaded[place].sequence, faults, connection).await?;
         }
     }
     for user in loaded.iter_mut().filter(|user| !user.refolded) {
@@ -201,15 +206,17 @@ fn place_of(row: &PgRow) -> sqlx::Result<usize> {
     usize::try_from(row.try_get::<i64, _>(0)? - 1).map_err(undecodable)
 }
 
-/// Returns the indexes of the users who must be folded from the log.
+/// Returns the indexes of the users who must be folded from the log. Of the users whose rows were
+/// not `read`, no other process has changed any.
 async fn suspects(
     keys: &[&(Lane, UserId)],
+    read: &[usize],
     refold: Refold<'_>,
     unreadable: BTreeSet<usize>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<BTreeSet<usize>> {
     let Refold::Lanes(lanes) = refold else { return Ok((0..keys.len()).collect()) };
-    let in_lanes = keys.iter().filter(|(lane, _)| lanes.contains(lane));
+    let in_lanes = read.iter().map(|place| keys[*place]).filter(|(lane, _)| lanes.contains(lane));
     let in_lanes: Vec<_> = in_lanes.map(|(lane, user)| (*lane, user.as_str())).collect();
     if in_lanes.is_empty() {
         return Ok(unreadable);
@@ -225,30 +232,35 @@ pub async fn refold(
     lane: Lane,
     user: &UserId,
     loaded: &mut LoadedState,
+    faults: &UserFaults,
     connection: &mut PgConnection,
 ) -> Result<(), ExecuteError> {
-    *loaded = fold(lane, user, loaded.sequence, connection).await?;
+    *loaded = fold(lane, user, loaded.sequence, faults, connection).await?;
     Ok(())
 }
 
-/// Folds a user from the log.
+/// Folds a user from the log, unless it is known that the log can't be read.
 async fn fold(
     lane: Lane,
     user: &UserId,
     sequence: i64,
+    faults: &UserFaults,
     connection: &mut PgConnection,
 ) -> Result<LoadedState, ExecuteError> {
+    let unreadable =
+        |reason| LoadedState { sequence, fault: Some(reason), ..LoadedState::default() };
+    if let Some(reason) = faults.known(lane, user.as_str(), sequence, Instant::now()) {
+        return Ok(unreadable(reason));
+    }
     match reader::fold_user(lane, user, None, connection).await {
         Ok((state, sequence)) => {
+            faults.resolve(lane, user.as_str());
             let unread = LoadedState::default();
             Ok(LoadedState { sequence, state, has_row: true, refolded: true, ..unread })
         }
         Err(ExecuteError::Unreadable(reason)) => {
-            tracing::error!(
-                reason,
-                "the log of a user can't be read; actions of this user are parked"
-            );
-            Ok(LoadedState { sequence, fault: Some(reason), ..LoadedState::default() })
+            faults.note(lane, user.as_str(), sequence, &reason);
+            Ok(unreadable(reason))
         }
         Err(error) => Err(error),
     }

@@ -37,15 +37,18 @@ pub(crate) async fn save(looks: &[StreakLook], connection: &mut PgConnection) ->
     Ok(())
 }
 
-/// Returns the streaks that are due, up to `per_lane` of each lane.
+/// Returns the streaks that are due, up to `per_lane` of each lane, without those of `skipped`
+/// users.
 pub(crate) async fn due(
     as_of: Timestamp,
     per_lane: i64,
+    skipped: &[String],
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<(Lane, UserId, TaskId)>> {
     let rows = sqlx::query(include_str!("streak_looks/due.sql"))
         .bind(instant::to_sql(as_of))
         .bind(per_lane)
+        .bind(skipped)
         .fetch_all(connection)
         .await?;
     let streak = |row: &sqlx::postgres::PgRow| {

@@ -26,7 +26,7 @@ const WORK_MAX: Duration = Duration::from_secs(10);
 /// Runs until `stopped`: opens and drops dedup windows, and deletes outdated rows: replaced source
 /// offsets and budget totals, old decisions about parked records, working rows of finished
 /// backfills, old receipts of changes by hand, and action fields not seen for long. Writes the
-/// action fields that the executor has seen.
+/// action fields that the executor has seen, and finds out which unreadable logs were repaired.
 pub async fn run(pool: PgPool, executor: Arc<Executor>, stopped: CancellationToken) {
     let database = Deadlined::new(&pool, WORK_MAX);
     loop {
@@ -66,6 +66,10 @@ async fn round(database: &Deadlined, executor: &Executor) {
     let seen = |pool| async move { executor.seen_fields().save(&pool).await };
     if let Err(error) = database.call(seen).await {
         tracing::warn!(%error, "the fields of recent actions could not be noted; trying again in a minute");
+    }
+    let check = |pool| async move { executor.faults().check(&pool).await };
+    if let Err(error) = database.call(check).await {
+        tracing::warn!(%error, "the logs of users with unreadable events could not be read; trying again in a minute");
     }
 }
 

@@ -138,6 +138,12 @@ const METRICS: &[Metric] = &[
     ),
     (
         Gauge,
+        "plaudit_users_unreadable",
+        Unit::Count,
+        "Users whose log can't be read, as far as this process has met them",
+    ),
+    (
+        Gauge,
         "plaudit_follower_users_unreadable",
         Unit::Count,
         "Users whose events a follower can't read, by follower",

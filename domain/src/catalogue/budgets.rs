@@ -179,6 +179,19 @@ impl Catalogue {
         needed.iter().filter_map(move |id| Some(self.budget(id)?.key_at(at)))
     }
 
+    /// Every budget that a change of these tasks may draw on, with the window that contains `at`.
+    pub fn budgets_of<'c>(
+        &'c self,
+        tasks: impl IntoIterator<Item = &'c TaskId>,
+        at: Timestamp,
+    ) -> BTreeSet<BudgetKey> {
+        if !self.has_budgets() {
+            return BTreeSet::new();
+        }
+        let named = tasks.into_iter().filter_map(|task| self.task(task)).flat_map(named_by);
+        named.filter_map(|id| Some(self.budget(id)?.key_at(at))).collect()
+    }
+
     /// The milestones whose rewards may wait, in the order of the tasks.
     pub fn waiting_places(&self) -> &[WaitingPlace] {
         &self.budgets.waiting

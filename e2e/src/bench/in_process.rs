@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use plaudit_actions::cloud_events;
 use plaudit_domain::lane::{Lane, LaneCount};
-use plaudit_event_store::{Batch, Executor, Item, Origin, Work};
+use plaudit_event_store::{Batch, Executor, Incoming, Item, Origin};
 use uuid::Uuid;
 
 use super::Outcome;
@@ -47,7 +47,7 @@ impl InProcess {
             let action = cloud_events::from_structured(event.as_bytes())?;
             let lane = Lane::of(&name, self.lane_count);
             let origin = Origin::Request(Uuid::nil());
-            items.push(Item { lane, work: Work::Action(action), origin });
+            items.push(Item { lane, work: Incoming::Action(action), origin });
         }
         self.executor.execute(&Batch { items, checkpoints: vec![] }).await?;
         Ok(())

@@ -101,6 +101,13 @@ pub enum RedeliverAnswer {
     Rejected(Rejection),
 }
 
+/// The answer to the request to record the effects of time on a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// The number of events that record them.
+    pub events: usize,
+}
+
 /// The answer to an operator's decision about a parked record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResolveAnswer {

@@ -3,7 +3,7 @@
 
 use super::answers::{
     ActionAnswer, ClaimAnswer, ClaimedAll, HandAnswer, NotApplied, PastAnswer, RedeliverAnswer,
-    ReleaseAnswer, ResolveAnswer, StartedDeliveries,
+    ReleaseAnswer, ResolveAnswer, Settled, StartedDeliveries,
 };
 use super::work::{
     ByHand, Claim, ClaimAll, CountPast, Incoming, Redeliver, ReleaseBackfill, ResolveParked,
@@ -122,7 +122,7 @@ kinds! {
     StartDeliveries => StartedDeliveries,
     SettleDeliveries => (),
     Redeliver => RedeliverAnswer,
-    Settle => (),
+    Settle => Settled,
     ResolveParked => ResolveAnswer,
 }
 

@@ -12,6 +12,7 @@ mod loaded;
 mod metadata;
 mod needed;
 mod parked;
+mod seeds;
 mod settle;
 mod streaks;
 
@@ -48,6 +49,7 @@ pub use decided::DecidedBatch;
 pub use limits::Limits;
 pub use loaded::{Loaded, LoadedPast};
 pub use needed::{Needed, NeededPast, chunks_needed, tasks_moved_with};
+pub use seeds::Seeds;
 
 /// The maximum number of milestones taken by one claim of everything.
 pub const CLAIM_ALL_MAX: usize = 500;
@@ -76,12 +78,14 @@ pub fn decide_batch<'b>(
     loaded: Loaded,
     in_force: &InForce,
     limits: Limits,
+    seeds: Seeds,
     now: Timestamp,
 ) -> Result<DecidedBatch<'b>, ExecuteError> {
     let mut decider = BatchDecider {
         catalogue: &in_force.catalogue,
         backfills: &in_force.backfills,
         now,
+        seeds,
         past: loaded.past,
         users: HashMap::with_capacity(loaded.states.len()),
         states: loaded.states,
@@ -139,6 +143,7 @@ struct BatchDecider<'c, 'b> {
     backfills: &'c OpenBackfills,
     /// The time at which the batch is decided.
     now: Timestamp,
+    seeds: Seeds,
     past: LoadedPast,
     states: HashMap<UserId, LoadedState>,
     users: HashMap<UserId, Working>,

@@ -17,7 +17,7 @@ use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
 use crate::rewards::grants;
 use crate::rewards::waiting;
-use crate::states::{self, LoadedState, NeededUsers, RecentUsers, Refold};
+use crate::states::{self, LoadedState, NeededUsers, RecentUsers, Refold, UserFaults};
 use crate::{
     acknowledgements, budgets, hand_receipts, parked, receipts, reversals, seen_actions,
     source_offsets,
@@ -31,10 +31,13 @@ pub async fn load(
     catalogue: &Catalogue,
     locked: &Locked,
     recent: Option<&RecentUsers>,
+    faults: &UserFaults,
     tx: &mut PgConnection,
 ) -> Result<(Loaded, NeededUsers), ExecuteError> {
     let mut found = claimable::load(&needed.claims, &needed.settled, tx).await?;
-    let waiting = waiting::load(&needed.waiting, tx).await?;
+    let used = budgets::used(&needed.budgets, tx).await?;
+    let places = waiting::places_with_room(catalogue, &needed.budgets, &used);
+    let waiting = waiting::load(&needed.waiting, &places, tx).await?;
     let found_grants = grants::load(&needed.grants, tx).await?;
     needed.add_tasks_of(&found, &waiting, &found_grants);
     let found_reversals = reversals::load(&needed.reversals, locked.dedup_window, tx).await?;
@@ -45,11 +48,11 @@ pub async fn load(
     // A claim must not depend on remembered states: lost rows are detected by comparing freshly
     // read ones.
     let claimants = needed.claims.keys().map(|claim| claim.user.clone()).collect();
-    let mut states = states::load(&needed.users, refold, recent, &claimants, tx).await?;
-    refold_lost_tasks(&needed.users, &found, &mut states, tx).await?;
+    let mut states = states::load(&needed.users, refold, recent, &claimants, faults, tx).await?;
+    refold_lost_tasks(&needed.users, &found, &mut states, faults, tx).await?;
     let chunks = chunks_needed(items, catalogue, &states);
-    states::load_chunks(&chunks, &mut states, tx).await?;
-    add_lost_claims(&needed, &mut found, &mut states, tx).await?;
+    states::load_chunks(&chunks, &mut states, faults, tx).await?;
+    add_lost_claims(&needed, &mut found, &mut states, faults, tx).await?;
     let seen = seen_actions::known(&needed.identities, locked.dedup_window, tx).await?;
     needed.acknowledgements.retain(|(_, _, identity)| seen.contains(identity));
     let repeated = &needed.acknowledgements;
@@ -64,7 +67,7 @@ pub async fn load(
         reversals: found_reversals,
         claimed: HashMap::new(),
         more_claimable: HashSet::new(),
-        budgets: budgets::used(&needed.budgets, tx).await?,
+        budgets: used,
         parked: parked::load(&needed.parked, &locked.heads, &needed.users, tx).await?,
         past: load_past(&needed.past, tx).await?,
     };
@@ -96,13 +99,14 @@ async fn refold_lost_tasks(
     users: &NeededUsers,
     found: &FoundClaims,
     states: &mut HashMap<UserId, LoadedState>,
+    faults: &UserFaults,
     tx: &mut PgConnection,
 ) -> Result<(), ExecuteError> {
     let lost: Vec<_> = found.lost_tasks(users, states).collect();
     for (lane, user) in lost {
         tracing::error!(%lane, %user, "`task_view` lacks a task of a user; folding the user from the log");
         if let Some(loaded) = states.get_mut(&user) {
-            states::refold(lane, &user, loaded, tx).await?;
+            states::refold(lane, &user, loaded, faults, tx).await?;
         }
     }
     Ok(())
@@ -114,13 +118,14 @@ async fn add_lost_claims(
     needed: &Needed,
     found: &mut FoundClaims,
     states: &mut HashMap<UserId, LoadedState>,
+    faults: &UserFaults,
     tx: &mut PgConnection,
 ) -> Result<(), ExecuteError> {
-    let lost: Vec<_> = found.lost_rows(&needed.claims, states).collect();
+    let lost = found.lost_rows(&needed.claims, states, tx).await?;
     for (lane, user) in &lost {
         tracing::error!(%lane, %user, "`reward_state` lacks rewards of a user; folding the user from the log");
         if let Some(loaded) = states.get_mut(user) {
-            states::refold(*lane, user, loaded, tx).await?;
+            states::refold(*lane, user, loaded, faults, tx).await?;
         }
     }
     let claimants: BTreeSet<_> =

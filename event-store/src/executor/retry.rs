@@ -8,11 +8,11 @@ use backon::{BackoffBuilder, ExponentialBackoff};
 use plaudit_domain::catalogue::BudgetKey;
 use sqlx::PgPool;
 
-use super::decide::Limits;
+use super::decide::{Limits, Seeds};
 use super::{Failed, Part};
 use crate::batch::{
     ActionAnswer, Answer, Applied, ClaimAnswer, ClaimedAll, Item, PastAnswer, Receipt,
-    ReleaseAnswer, ResolveAnswer, Work,
+    ReleaseAnswer, ResolveAnswer, Settled, Work,
 };
 use crate::error::ExecuteError;
 use crate::pool;
@@ -42,6 +42,7 @@ pub(super) struct RetryState<'b> {
     connections_lost: usize,
     /// The windows used up by other batches. The next attempt locks them before it decides.
     lock_budgets: Option<BTreeSet<BudgetKey>>,
+    seeds: Seeds,
 }
 
 impl<'b> RetryState<'b> {
@@ -59,6 +60,7 @@ impl<'b> RetryState<'b> {
             refold_all: false,
             connections_lost: 0,
             lock_budgets: None,
+            seeds: Seeds::random(),
         }
     }
 
@@ -84,6 +86,11 @@ impl<'b> RetryState<'b> {
         self.lock_budgets.as_ref()
     }
 
+    /// The seeds of all attempts.
+    pub fn seeds(&self) -> Seeds {
+        self.seeds
+    }
+
     /// Returns the final answers of a part whose commit is certain.
     pub fn settled(self, applied: Vec<Applied>) -> Vec<Applied> {
         settle(self.unconfirmed, applied)
@@ -102,8 +109,9 @@ impl<'b> RetryState<'b> {
         pool: &PgPool,
     ) -> Result<(), ExecuteError> {
         let Failed { error, connection_lost } = failed;
-        if let (ExecuteError::BudgetTaken(keys), None) = (&error, &self.lock_budgets) {
-            self.lock_budgets = Some(keys.clone());
+        if let ExecuteError::BudgetTaken(keys) = &error
+            && self.add_budgets(keys)
+        {
             metrics::counter!("plaudit_batch_retries_total").increment(1);
             return Ok(());
         }
@@ -136,6 +144,15 @@ impl<'b> RetryState<'b> {
             None => return Err(ExecuteError::Unavailable(cause)),
         }
         Ok(())
+    }
+
+    /// Adds windows to lock before the next attempt. Returns false if all of them were locked in
+    /// this one. Other totals may lead to other budgets, so this may happen once for each.
+    fn add_budgets(&mut self, keys: &BTreeSet<BudgetKey>) -> bool {
+        let known = self.lock_budgets.get_or_insert_default();
+        let before = known.len();
+        known.extend(keys.iter().cloned());
+        known.len() > before
     }
 
     fn is_divisible(&self) -> bool {
@@ -202,6 +219,7 @@ fn merge(before: Answer, now: Answer) -> Answer {
             before @ Answer::ResolveParked(Ok(ResolveAnswer::Resolved { .. })),
             Answer::ResolveParked(Ok(ResolveAnswer::NotParked)),
         ) => before,
+        (before @ Answer::Settle(Ok(_)), Answer::Settle(Ok(Settled { events: 0 }))) => before,
         (Answer::ClaimAll(Ok(before)), Answer::ClaimAll(Ok(now))) => {
             Answer::ClaimAll(Ok(merge_claims(before.receipts, now)))
         }

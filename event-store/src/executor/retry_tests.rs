@@ -60,6 +60,28 @@ fn a_claim_of_everything_answers_all_that_any_attempt_took_once() {
     assert_eq!(settled(attempts), both);
 }
 
+/// A reward may draw on another budget once the first one is known to be used up.
+#[tokio::test]
+async fn a_batch_is_tried_again_for_each_budget_that_others_used_up() {
+    let pool = pool::connect("postgres://nobody@127.0.0.1:9/none", 1).unwrap();
+    let key = |budget: &str| BudgetKey {
+        budget: budget.to_owned().try_into().unwrap(),
+        window: "once".to_owned().into(),
+    };
+    let (x, y) = (key("x"), key("y"));
+    let mut retry = RetryState::new(Part { items: &[], checkpoints: &[] });
+    let taken = |keys: &[&BudgetKey]| {
+        let keys = keys.iter().map(|key| (*key).clone()).collect();
+        Failed { error: ExecuteError::BudgetTaken(keys), connection_lost: false }
+    };
+    retry.after(taken(&[&x]), None, &pool).await.unwrap();
+    retry.after(taken(&[&y]), None, &pool).await.unwrap();
+    let both = BTreeSet::from([x.clone(), y.clone()]);
+    assert_eq!(retry.lock_budgets(), Some(&both));
+    let ended = retry.after(taken(&[&x, &y]), None, &pool).await;
+    assert!(matches!(ended, Err(ExecuteError::BudgetTaken(_))), "both were locked: {ended:?}");
+}
+
 /// Rule 14: a retry after an unconfirmed commit must not make "the oldest" claim the next one.
 #[test]
 fn a_claim_of_the_oldest_names_what_it_took_before_it_is_sent_again() {

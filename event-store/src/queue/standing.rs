@@ -242,7 +242,7 @@ mod tests {
     async fn work_that_waits_for_a_budget_is_no_stall() {
         let began = Instant::now();
         let mut lanes = lanes(4);
-        let (mut slots, _submission) = submission::begin(1, ());
+        let (mut slots, _submission) = submission::begin::<SettleBackfills>(1, ());
         let item = Item {
             lane: Lane(1),
             work: Work::SettleBackfills(SettleBackfills),

@@ -1,7 +1,9 @@
 //! The rows that claims need: milestones with something to claim, and the receipts of claimed
 //! milestones.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod lookups;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use plaudit_domain::calendar::{Period, PeriodKey};
 use plaudit_domain::ids::{TaskId, UserId};
@@ -10,27 +12,14 @@ use plaudit_domain::user_tasks::{ClaimableMilestone, RewardState};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
+use lookups::{Asked, asked_for, counts, lanes, milestones, periods, places, tasks, times, users};
+pub use lookups::{ClaimDemand, ClaimLookup, ClaimLookups};
+
 use super::lapses::{self, SETTLED_MAX, SettledUsers};
 use super::{Ledger, RewardRow};
 use crate::batch::{Receipt, ReceiptLine};
 use crate::error::ExecuteError;
-use crate::instant;
 use crate::states::{LoadedState, NeededUsers, undecodable};
-
-/// The target of one claim, or of several identical ones.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClaimLookup {
-    /// The user's lane.
-    pub lane: Lane,
-    /// The user.
-    pub user: UserId,
-    /// The task; `None` for all tasks.
-    pub task: Option<TaskId>,
-    /// The period, if the claim names one.
-    pub period: Option<PeriodKey>,
-    /// The milestone, if the claim names one.
-    pub milestone: Option<i64>,
-}
 
 /// A milestone of a user's task in a period.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,118 +47,130 @@ pub struct FoundClaims {
     pub more: HashSet<UserId>,
 }
 
-/// Loads the claimable milestones for claims, each with the maximum number to load, and the due
-/// milestones of users to settle. Uses index probes only.
+/// Loads the claimable milestones for claims, and the due milestones of users to settle. Uses index
+/// probes only.
 pub async fn load(
-    lookups: &BTreeMap<ClaimLookup, i64>,
+    lookups: &ClaimLookups,
     settled: &SettledUsers,
     connection: &mut PgConnection,
 ) -> sqlx::Result<FoundClaims> {
     let mut found = FoundClaims::default();
-    let of_period = |(lookup, _): &(&ClaimLookup, &i64)| lookup.period.is_some();
-    let (named, unnamed): (Vec<_>, Vec<_>) = lookups.iter().partition(of_period);
+    let of_period = |asked: &Asked<'_>| asked.lookup.period.is_some();
+    let (named, unnamed): (Vec<_>, Vec<_>) =
+        lookups.iter().flat_map(asked_for).partition(of_period);
     let (of_task, of_all): (Vec<_>, Vec<_>) =
-        unnamed.into_iter().partition(|(lookup, _)| lookup.task.is_some());
-    if !named.is_empty() {
-        let rows = sqlx::query(include_str!("of_period.sql"));
-        let rows = rows
-            .bind(lanes(&named))
-            .bind(users(&named))
-            .bind(tasks(&named))
-            .bind(
-                named
-                    .iter()
-                    .map(|(l, _)| l.period.as_ref().map(PeriodKey::as_str))
-                    .collect::<Vec<_>>(),
-            )
-            .bind(milestones(&named))
-            .bind(places(&named))
-            .fetch_all(&mut *connection)
+        unnamed.into_iter().partition(|asked| asked.lookup.task.is_some());
+    found.add_named(&named, connection).await?;
+    found.add_oldest(&of_task, connection).await?;
+    found.add_all(&of_all, connection).await?;
+    found.add_due(settled, connection).await?;
+    Ok(found)
+}
+
+/// The index of the entry that a row answers. SQL counts from 1.
+fn place_of(row: &PgRow) -> sqlx::Result<usize> {
+    usize::try_from(row.try_get::<i64, _>(0)? - 1).map_err(undecodable)
+}
+
+impl FoundClaims {
+    async fn add_named(
+        &mut self,
+        asked: &[Asked<'_>],
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<()> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query(include_str!("of_period.sql"))
+            .bind(lanes(asked))
+            .bind(users(asked))
+            .bind(tasks(asked))
+            .bind(periods(asked))
+            .bind(milestones(asked))
+            .bind(places(asked))
+            .fetch_all(connection)
             .await?;
-        found.add(&rows, &named)?;
+        self.add(&rows, asked)
     }
-    if !of_task.is_empty() {
-        let rows = sqlx::query(include_str!("oldest_claimable.sql"));
-        let rows = rows
-            .bind(lanes(&of_task))
-            .bind(users(&of_task))
-            .bind(tasks(&of_task))
-            .bind(milestones(&of_task))
-            .bind(counts(&of_task))
-            .bind(places(&of_task))
-            .fetch_all(&mut *connection)
+
+    async fn add_oldest(
+        &mut self,
+        asked: &[Asked<'_>],
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<()> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query(include_str!("oldest_claimable.sql"))
+            .bind(lanes(asked))
+            .bind(users(asked))
+            .bind(tasks(asked))
+            .bind(milestones(asked))
+            .bind(counts(asked))
+            .bind(times(asked))
+            .bind(places(asked))
+            .fetch_all(connection)
             .await?;
-        found.add(&rows, &of_task)?;
+        self.add(&rows, asked)
     }
-    if !of_all.is_empty() {
-        let rows = sqlx::query(include_str!("all_claimable.sql"));
-        let rows = rows
-            .bind(lanes(&of_all))
-            .bind(users(&of_all))
-            .bind(counts(&of_all))
-            .bind(places(&of_all))
-            .fetch_all(&mut *connection)
+
+    async fn add_all(
+        &mut self,
+        asked: &[Asked<'_>],
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<()> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query(include_str!("all_claimable.sql"))
+            .bind(lanes(asked))
+            .bind(users(asked))
+            .bind(counts(asked))
+            .bind(times(asked))
+            .bind(places(asked))
+            .fetch_all(connection)
             .await?;
-        found.add(&rows, &of_all)?;
-        found.note_more(&of_all);
+        self.add(&rows, asked)?;
+        self.note_more(asked);
+        Ok(())
     }
-    if !settled.is_empty() {
-        let lookup = |((lane, user), _): (&(Lane, UserId), _)| ClaimLookup {
+
+    async fn add_due(
+        &mut self,
+        settled: &SettledUsers,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<()> {
+        if settled.is_empty() {
+            return Ok(());
+        }
+        let lookup = |(lane, user): &(Lane, UserId)| ClaimLookup {
             lane: *lane,
             user: user.clone(),
             task: None,
             period: None,
             milestone: None,
         };
-        let lookups: Vec<ClaimLookup> = settled.iter().map(lookup).collect();
-        let at_most = lapses::share_of(lookups.len(), SETTLED_MAX);
-        let asked: Vec<Asked<'_>> = lookups.iter().map(|lookup| (lookup, &at_most)).collect();
+        let lookups: Vec<ClaimLookup> = settled.keys().map(lookup).collect();
+        let count = lapses::share_of(lookups.len(), SETTLED_MAX);
+        let asked = |(lookup, at)| Asked { lookup, count, at };
+        let asked: Vec<_> = lookups.iter().zip(settled.values().copied()).map(asked).collect();
         let rows = sqlx::query(include_str!("due_of_users.sql"))
             .bind(lanes(&asked))
             .bind(users(&asked))
-            .bind(settled.values().map(|at| instant::to_sql(*at)).collect::<Vec<_>>())
+            .bind(times(&asked))
             .bind(places(&asked))
-            .bind(at_most)
-            .fetch_all(&mut *connection)
+            .bind(count)
+            .fetch_all(connection)
             .await?;
-        found.add(&rows, &asked)?;
+        self.add(&rows, &asked)
     }
-    Ok(found)
-}
 
-type Asked<'a> = (&'a ClaimLookup, &'a i64);
-
-fn lanes(asked: &[Asked<'_>]) -> Vec<i16> {
-    asked.iter().map(|(lookup, _)| lookup.lane.0).collect()
-}
-
-fn users<'a>(asked: &[Asked<'a>]) -> Vec<&'a str> {
-    asked.iter().map(|(lookup, _)| lookup.user.as_str()).collect()
-}
-
-fn tasks<'a>(asked: &[Asked<'a>]) -> Vec<Option<&'a str>> {
-    asked.iter().map(|(lookup, _)| lookup.task.as_ref().map(TaskId::as_str)).collect()
-}
-
-fn milestones(asked: &[Asked<'_>]) -> Vec<Option<i64>> {
-    asked.iter().map(|(lookup, _)| lookup.milestone).collect()
-}
-
-fn counts(asked: &[Asked<'_>]) -> Vec<i64> {
-    asked.iter().map(|(_, count)| **count).collect()
-}
-
-fn places(asked: &[Asked<'_>]) -> Vec<i64> {
-    (1..).take(asked.len()).collect()
-}
-
-impl FoundClaims {
     /// Adds rows of (place, [`super::COLUMNS`]). The lines of a milestone follow each other.
     fn add(&mut self, rows: &[PgRow], asked: &[Asked<'_>]) -> sqlx::Result<()> {
         let mut by_milestone: BTreeMap<(Lane, MilestoneKey), Vec<RewardRow>> = BTreeMap::new();
         for row in rows {
-            let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).map_err(undecodable)?;
-            let (Some((lookup, _)), Some(line)) = (asked.get(place), RewardRow::read(row, 1)?)
+            let (Some(Asked { lookup, .. }), Some(line)) =
+                (asked.get(place_of(row)?), RewardRow::read(row, 1)?)
             else {
                 continue;
             };
@@ -195,27 +196,61 @@ impl FoundClaims {
             let tasks = self.claimable.get(user).into_iter().flat_map(BTreeMap::values);
             i64::try_from(tasks.map(Vec::len).sum::<usize>()).unwrap_or(i64::MAX)
         };
-        let full = asked.iter().filter(|(lookup, count)| found(&lookup.user) >= **count);
-        self.more = full.map(|(lookup, _)| lookup.user.clone()).collect();
+        let full = asked.iter().filter(|asked| found(&asked.lookup.user) >= asked.count);
+        self.more = full.map(|asked| asked.lookup.user.clone()).collect();
     }
 
-    /// Returns the claimants with lost rows: their tasks count something to claim, but no row was
+    /// Returns the claimants with lost rows: more milestones of their task count as unclaimed than
+    /// have lapsed without an event, but no row was found to claim.
+    pub async fn lost_rows(
+        &self,
+        lookups: &ClaimLookups,
+        states: &HashMap<UserId, LoadedState>,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<BTreeSet<(Lane, UserId)>> {
+        let (mut asked, mut unclaimed) = (Vec::new(), Vec::new());
+        for (lookup, demand) in lookups {
+            if let Some(count) = self.unclaimed_without_rows(lookup, states) {
+                asked.push(Asked { lookup, count, at: demand.first_at });
+                unclaimed.push(count);
+            }
+        }
+        if asked.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let rows = sqlx::query(include_str!("lapsed_of_tasks.sql"))
+            .bind(lanes(&asked))
+            .bind(users(&asked))
+            .bind(tasks(&asked))
+            .bind(times(&asked))
+            .bind(places(&asked))
+            .fetch_all(connection)
+            .await?;
+        for row in &rows {
+            if let Some(left) = unclaimed.get_mut(place_of(row)?) {
+                *left -= row.try_get::<i64, _>(1)?;
+            }
+        }
+        let lost = asked.iter().zip(unclaimed).filter(|(_, left)| *left > 0);
+        Ok(lost.map(|(asked, _)| (asked.lookup.lane, asked.lookup.user.clone())).collect())
+    }
+
+    /// The number of unclaimed milestones that the state counts for an unnamed claim, if no row was
     /// found.
-    pub fn lost_rows<'l>(
-        &'l self,
-        lookups: &'l BTreeMap<ClaimLookup, i64>,
-        states: &'l HashMap<UserId, LoadedState>,
-    ) -> impl Iterator<Item = (Lane, UserId)> + 'l {
-        let is_lost = |lookup: &&ClaimLookup| {
-            let ClaimLookup { user, task: Some(task), period: None, milestone: None, .. } = lookup
-            else {
-                return false;
-            };
-            let counted = states.get(user).and_then(|loaded| loaded.state.tasks.get(task));
-            counted.is_some_and(|past| past.unclaimed_count > 0)
-                && !self.claimable.get(user).is_some_and(|tasks| tasks.contains_key(task))
+    fn unclaimed_without_rows(
+        &self,
+        lookup: &ClaimLookup,
+        states: &HashMap<UserId, LoadedState>,
+    ) -> Option<i64> {
+        let ClaimLookup { user, task: Some(task), period: None, milestone: None, .. } = lookup
+        else {
+            return None;
         };
-        lookups.keys().filter(is_lost).map(|lookup| (lookup.lane, lookup.user.clone()))
+        let loaded = states.get(user).filter(|loaded| !loaded.refolded)?;
+        let is_found = self.claimable.get(user).is_some_and(|tasks| tasks.contains_key(task));
+        let counted = loaded.state.tasks.get(task)?.unclaimed_count;
+        let counted = i64::try_from(counted).unwrap_or(i64::MAX);
+        Some(counted).filter(|counted| *counted > 0 && !is_found)
     }
 
     /// Returns the users with a lost row in `task_view`: a task of theirs has something to claim, but

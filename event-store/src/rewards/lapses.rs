@@ -27,16 +27,18 @@ pub fn share_of(users: usize, most: i64) -> i64 {
     (SETTLED_TOGETHER_MAX / users).clamp(1, most)
 }
 
-/// Returns users with due rewards, from up to `per_lane` milestones of each lane, and the time
-/// since which the oldest is due.
+/// Returns users with due rewards, from up to `per_lane` milestones of each lane and without the
+/// `skipped` users, and the time since which the oldest is due.
 pub async fn due_users(
     as_of: jiff::Timestamp,
     per_lane: i64,
+    skipped: &[String],
     connection: &mut PgConnection,
 ) -> sqlx::Result<(Vec<(Lane, UserId)>, Option<jiff::Timestamp>)> {
     let rows = sqlx::query(include_str!("due_users.sql"))
         .bind(instant::to_sql(as_of))
         .bind(per_lane)
+        .bind(skipped)
         .fetch_all(connection)
         .await?;
     let mut users = Vec::with_capacity(rows.len());

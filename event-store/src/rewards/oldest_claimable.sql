@@ -1,13 +1,15 @@
--- The oldest claimable milestones of one task, at most w.count, with all their lines.
+-- The oldest claimable milestones of one task, at most w.count, with all their lines. $6: when the
+-- claim arrived; by then they must not have lapsed.
 select w.place, r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
        r.claimed_at, r.claimed_position, r.claim_until, r.lapses_at, r.lapses_as
-from unnest($1::smallint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
-     w (lane, user_id, task_id, milestone, count, place)
+from unnest($1::smallint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
+            $6::timestamptz[], $7::bigint[])
+     w (lane, user_id, task_id, milestone, count, at, place)
 cross join lateral (
     select granted_position from reward_state
     where lane = w.lane and user_id = w.user_id and state = 'claimable' and ordinal = 0
-      and (lapses_at is null or lapses_at > clock_timestamp())
+      and (lapses_at is null or lapses_at > w.at)
       and task_id = w.task_id and (w.milestone is null or milestone = w.milestone)
     order by period_starts_at nulls first, milestone
     limit w.count

@@ -11,7 +11,7 @@ use plaudit_domain::user_tasks::{Event, Seen, TaskState, UserTasks, ValueSet};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::{LoadedState, place_of, refold, undecodable};
+use super::{LoadedState, UserFaults, place_of, refold, undecodable};
 use crate::batch::{ChangedUser, Changes, NewEvent};
 use crate::error::ExecuteError;
 
@@ -122,6 +122,7 @@ pub struct NeededChunk {
 pub(crate) async fn load(
     needed: &BTreeSet<NeededChunk>,
     states: &mut HashMap<UserId, LoadedState>,
+    faults: &UserFaults,
     connection: &mut PgConnection,
 ) -> Result<(), ExecuteError> {
     if needed.is_empty() {
@@ -153,7 +154,7 @@ pub(crate) async fn load(
     }
     for (lane, user) in unreadable {
         if let Some(loaded) = states.get_mut(user) {
-            refold(lane, user, loaded, connection).await?;
+            refold(lane, user, loaded, faults, connection).await?;
         }
     }
     Ok(())

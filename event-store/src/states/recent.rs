@@ -97,7 +97,8 @@ impl RecentUsers {
         for (lane, head) in &locked.heads {
             let Some(mut kept) = self.lane(*lane) else { continue };
             let mark = Some(Mark::of(head, locked.tables));
-            if kept.mark != mark || head.external_appends {
+            // An append of stock postgres-es moves the head too.
+            if kept.mark != mark {
                 *kept = RecentLane { mark, ..RecentLane::default() };
             }
         }

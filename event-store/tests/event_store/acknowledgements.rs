@@ -6,9 +6,10 @@ use plaudit_domain::action::Action;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{Reward, RewardState};
 use plaudit_event_store::{
-    ActionAnswer, Answer, Claim, ClaimAnswer, Item, Redeliver, RedeliverAnswer, rewards,
+    ActionAnswer, Answer, Claim, ClaimAnswer, Item, Origin, Redeliver, RedeliverAnswer, rewards,
 };
 use serde_json::json;
+use uuid::Uuid;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 
@@ -104,15 +105,7 @@ async fn rule_05_another_content_under_a_known_identity_is_not_decided() {
     assert_eq!((events(&store).await, state(&store).await), (before, RewardState::Claimed));
 }
 
-/// The failure may concern an attempt before the redelivery.
-#[tokio::test]
-async fn rule_16_a_repeated_failure_does_not_end_a_reward_that_is_delivered_again() {
-    let store = Store::with_tasks(TASKS).await;
-    let reward = reached(&store).await;
-    claimed(&store).await;
-    let failed = says("failed", "failed-1", &reward);
-    assert_eq!(store.act(failed.clone()).await.answer, ActionAnswer::Accepted);
-    assert_eq!(state(&store).await, RewardState::Failed);
+fn again(store: &Store, reward: &Reward) -> Item<Redeliver> {
     let work = Redeliver {
         user: "u1".parse().unwrap(),
         grant: reward.grant,
@@ -122,8 +115,41 @@ async fn rule_16_a_repeated_failure_does_not_end_a_reward_that_is_delivered_agai
         even_if_delivered: false,
         keeps_payer: true,
     };
-    let again = Item { lane: Lane::of("u1", store.lane_count), work, origin: request() };
-    assert_eq!(store.answer(again).await, Ok(RedeliverAnswer::Accepted));
+    let origin = Origin::Request(Uuid::new_v4());
+    Item { lane: Lane::of("u1", store.lane_count), work, origin }
+}
+
+/// As after a commit that was not answered, at any time after it.
+#[tokio::test]
+async fn rule_14_a_redelivery_that_is_sent_again_is_requested_once() {
+    let store = Store::with_tasks(TASKS).await;
+    let reward = reached(&store).await;
+    claimed(&store).await;
+    let request = again(&store, &reward);
+    let requested = "select count(*) from events where event_type = 'redelivery_requested'";
+    for _ in 0..2 {
+        let answer = store.answer(request.clone()).await;
+        assert_eq!(answer, Ok(RedeliverAnswer::Accepted));
+        assert_eq!(store.count(requested).await, 1);
+    }
+    store.act(says("delivered", "paid-1", &reward)).await;
+    let applied = store.execute(vec![request, again(&store, &reward)]).await;
+    assert_eq!(applied[0].answer, Ok(RedeliverAnswer::Accepted), "the first answer");
+    let other = &applied[1].answer;
+    assert!(matches!(other, Ok(RedeliverAnswer::Rejected(_))), "another request: {applied:?}");
+    assert_eq!(store.count(requested).await, 1);
+}
+
+/// The failure may concern an attempt before the redelivery.
+#[tokio::test]
+async fn rule_16_a_repeated_failure_does_not_end_a_reward_that_is_delivered_again() {
+    let store = Store::with_tasks(TASKS).await;
+    let reward = reached(&store).await;
+    claimed(&store).await;
+    let failed = says("failed", "failed-1", &reward);
+    assert_eq!(store.act(failed.clone()).await.answer, ActionAnswer::Accepted);
+    assert_eq!(state(&store).await, RewardState::Failed);
+    assert_eq!(store.answer(again(&store, &reward)).await, Ok(RedeliverAnswer::Accepted));
     assert_eq!(store.act(failed).await.answer, ActionAnswer::Duplicate);
     assert_eq!(state(&store).await, RewardState::Claimed);
     store.act(says("failed", "failed-2", &reward)).await;

@@ -37,6 +37,35 @@ fn is_claimed(applied: &Applied) -> bool {
     matches!(&applied.answer, Answer::ClaimAll(Ok(claimed)) if claimed.receipts.len() == 1)
 }
 
+/// Ends each session that writes an event of one user, and counts how often.
+const KILLED_BY_BAD: &str = "
+    create sequence kills;
+    create function end_session() returns trigger language plpgsql as $$
+    begin perform nextval('kills'); perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(10); return new; end $$;
+    create trigger end_session before insert on events for each row
+        when (new.aggregate_id = 'bad') execute function end_session()";
+
+/// Rule 23. PostgreSQL ends a session that is idle for too long, however often the batch is sent.
+#[tokio::test]
+async fn a_batch_whose_connection_is_lost_again_and_again_is_halved_and_its_culprit_parked() {
+    let store = Store::with_tasks(TASKS).await;
+    sqlx::raw_sql(KILLED_BY_BAD).execute(&store.pool).await.unwrap();
+    let items = vec![
+        forms_a_team(&store, "u1", 1),
+        forms_a_team(&store, "bad", 2),
+        forms_a_team(&store, "u2", 3),
+    ];
+    let applied = store.execute(items).await;
+    let answers = [&applied[0].answer, &applied[2].answer];
+    assert_eq!(answers, [&Answer::Incoming(ActionAnswer::Accepted); 2], "{applied:?}");
+    let culprit = &applied[1].answer;
+    assert!(matches!(culprit, Answer::Incoming(ActionAnswer::Parked { .. })), "{applied:?}");
+    assert_eq!(store.count("select count(*) from parked where repairable").await, 1);
+    // All three together are sent twice, the culprit and its neighbour too, and the culprit alone
+    // until the attempts are used up.
+    assert_eq!(store.count("select last_value from kills").await, 2 + 2 + 6);
+}
+
 /// Rules 21 and 22. Offset 3 is one record for three users, and the second of them is the cause.
 /// Halving by items alone would split that record.
 #[tokio::test]

@@ -12,7 +12,7 @@ use plaudit_event_store::catalogue_store::{self, PublishError};
 use plaudit_event_store::rewards::Ledger;
 use plaudit_event_store::{
     ActionAnswer, Batch, ByHand, Claim, ClaimAnswer, CommandQueue, Executor, HandAnswer, Incoming,
-    Item, RequestKey, Settle, rewards, sweeper,
+    Item, RequestKey, Settle, Settled, rewards, sweeper,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -174,6 +174,79 @@ async fn who_waits_is_paid_in_order_once_the_limit_is_raised() {
     let again = store.act(action("u7", "1", "gift.sent", NOON, &json!({}))).await;
     assert_eq!(again.answer, ActionAnswer::Duplicate);
     assert_eq!(store.count(USED).await, 40);
+}
+
+/// A task that pays from the budget `x`, and optionally from `y`, which stays empty.
+fn of_two_budgets(id: &str, on: &str, x: i64, with_y: bool) -> String {
+    let line = |budget| {
+        format!(
+            "{{line: {budget}, kind: item, code: {budget}, amount: 1, budget: {budget}, at_cap: wait}}"
+        )
+    };
+    let y = if with_y { format!(", {}", line("y")) } else { String::new() };
+    let limit_y = if with_y { ", {id: y, limit: 0}" } else { "" };
+    format!(
+        "{{budgets: [{{id: x, limit: {x}}}{limit_y}],
+          tasks: [{{id: {id}, kind: periodic, every: day, objective: {{on: {on}, target: 1}},
+                    claim: {{mode: automatic}}, rewards: [{}{y}]}}]}}",
+        line("x")
+    )
+}
+
+const PAID_TO_LAST: &str =
+    "select count(*) from reward_state where user_id = 'last' and code = 'x' and state = 'claimed'";
+
+/// Rule 23. All wait at one milestone; those in front follow a version that also needs `y`.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_for_a_used_up_budget_hold_up_no_others() {
+    let store = Store::with_tasks(&of_two_budgets("gifts", "gift.sent", 0, true)).await;
+    send_gifts(&store, 0..130).await;
+    let publish = async |x| {
+        let tasks = tasks_of(&of_two_budgets("gifts", "gift.sent", x, false));
+        catalogue_store::publish(&store.pool, &tasks, "test").await.unwrap();
+    };
+    publish(0).await;
+    store.act(action("last", "1", "gift.sent", "2026-03-29T13:00:00Z", &json!({}))).await;
+    assert_eq!(in_state(&store, "waiting").await, 261);
+    publish(1).await;
+    let stop = CancellationToken::new();
+    let queue = CommandQueue::start(store.executor.clone(), 2);
+    let running = tokio::spawn(sweeper::run(store.pool.clone(), queue, stop.clone()));
+    until(&store, PAID_TO_LAST, 1).await;
+    assert_eq!(in_state(&store, "waiting").await, 260);
+    stop.cancel();
+    running.await.unwrap();
+}
+
+/// Rewards of one user that wait in vain, more than are loaded at once, keep no other of the user's
+/// waiting.
+#[tokio::test]
+async fn what_waits_for_a_used_up_budget_holds_up_nothing_else_of_its_user() {
+    let y_only = of_two_budgets("visits", "visited", 0, true)
+        .replace("budgets: [{id: x, limit: 0}, ", "budgets: [");
+    let line_x = "{line: x, kind: item, code: x, amount: 1, budget: x, at_cap: wait}, ";
+    let y_only = tasks_of(&y_only.replace(line_x, ""));
+    let store = Store::with_tasks(&of_two_budgets("gifts", "gift.sent", 0, false)).await;
+    catalogue_store::publish(&store.pool, &y_only, "test").await.unwrap();
+    let days = (0..130).map(|day| {
+        let noon: jiff::Timestamp = "2025-03-01T12:00:00Z".parse().unwrap();
+        let time = noon + jiff::SignedDuration::from_hours(24 * day);
+        let visit = action("last", &time.to_string(), "visited", &time.to_string(), &json!({}));
+        store.item(visit, request())
+    });
+    store.execute(days.collect()).await;
+    store.act(action("last", "1", "gift.sent", NOON, &json!({}))).await;
+    assert_eq!(in_state(&store, "waiting").await, 131);
+    let tasks = tasks_of(&of_two_budgets("gifts", "gift.sent", 1, false));
+    catalogue_store::publish(&store.pool, &tasks, "test").await.unwrap();
+    let user: UserId = "last".parse().unwrap();
+    let settle = Item {
+        lane: Lane::of("last", store.lane_count),
+        work: Settle { user, as_of: jiff::Timestamp::now(), streaks: BTreeSet::new() },
+        origin: request(),
+    };
+    assert_eq!(store.answer(settle).await, Ok(Settled { events: 1 }));
+    assert_eq!(store.count(PAID_TO_LAST).await, 1);
 }
 
 #[tokio::test]

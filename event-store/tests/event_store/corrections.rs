@@ -79,10 +79,9 @@ async fn rows_are_as_the_log_has_it(store: &Store) {
     let needed = [((lane, user.clone()), needed)].into();
     let none = std::collections::BTreeSet::new();
     let refold = states::Refold::Lanes(&none);
+    let (unremembered, faults) = (std::collections::BTreeSet::new(), states::UserFaults::default());
     let loaded =
-        states::load(&needed, refold, None, &std::collections::BTreeSet::new(), &mut connection)
-            .await
-            .unwrap();
+        states::load(&needed, refold, None, &unremembered, &faults, &mut connection).await.unwrap();
     let rows = |state: &UserTasks| states::rows(state).collect::<Vec<_>>();
     assert_eq!(rows(&loaded[&user].state), rows(&folded));
 }

@@ -4,7 +4,8 @@ use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{
-    ActionAnswer, Answer, Batch, Claim, ClaimAll, ClaimAnswer, ClaimedAll, Item, deliveries, reader,
+    ActionAnswer, Answer, Batch, Claim, ClaimAll, ClaimAnswer, ClaimedAll, Executor, Item,
+    deliveries, reader,
 };
 use serde_json::json;
 
@@ -107,6 +108,36 @@ async fn actions_of_a_user_whose_log_cannot_be_read_are_parked_and_the_others_go
     // It was not decided, so a repeat is parked again and not a duplicate.
     let again = store.act(gift("u1", "b")).await.answer;
     assert!(matches!(again, ActionAnswer::Parked { .. }), "{again:?}");
+}
+
+/// Rule 23. The log of such a user may be long, and is read under the lock of the lane.
+#[tokio::test]
+async fn a_log_that_cannot_be_read_is_named_and_not_read_again_for_every_batch() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(gift("u1", "a")).await;
+    let last = "select max(sequence) from events where aggregate_id = 'u1'";
+    let next = store.count(last).await + 1;
+    let damage = ("from_the_future", "9.0", r#"{"type": "from_the_future"}"#);
+    store.force_event("u1", next, damage).await;
+    // A row that can't be read makes every process fold the log.
+    sqlx::query("update user_view set attributes = '7'").execute(&store.pool).await.unwrap();
+    let claim = async |executor: &Executor| {
+        let batch = Batch { items: vec![claim_all(&store, "u1", None)], checkpoints: vec![] };
+        executor.execute(&batch).await.unwrap().remove(0).answer
+    };
+    let failed = claim(&store.executor).await;
+    assert!(failed.is_err(), "{failed:?}");
+    let warnings = store.executor.faults().warnings();
+    assert!(warnings[0].contains("user u1 in lane") && warnings[0].contains("from_the_future"));
+    // Repaired in place, the log is as long as before.
+    sqlx::query("grant update on events to current_user").execute(&store.pool).await.unwrap();
+    let repair = r#"update events set event_type = 'user_updated', event_version = '1.0',
+        payload = '{"type": "user_updated", "at": "2026-03-29T12:00:00Z", "zone": "UTC"}'
+        where event_type = 'from_the_future'"#;
+    sqlx::query(repair).execute(&store.pool).await.unwrap();
+    assert_eq!(claim(&store.executor).await, failed, "it is remembered for a while");
+    let claimed = claim(&store.another_executor()).await;
+    assert!(claimed.is_ok(), "{claimed:?}");
 }
 
 /// Metadata that can't be parsed makes only its own row unreadable.

@@ -7,7 +7,9 @@ use crate::support::{Store, action, request};
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::RewardState;
-use plaudit_event_store::{Claim, ClaimAnswer, CommandQueue, Item, NotApplied, rewards, sweeper};
+use plaudit_event_store::{
+    Claim, ClaimAll, ClaimAnswer, CommandQueue, Item, NotApplied, rewards, sweeper,
+};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -116,6 +118,37 @@ async fn rule_18_what_is_due_is_recorded_once_by_several_sweepers() {
     assert_eq!(store.count(unclaimed).await, 40, "what is kept can still be claimed");
 }
 
+/// The transactions that wrote the rows of the users and their tasks. Folding a user from the log
+/// writes all of them again.
+async fn written_by(store: &Store) -> Vec<String> {
+    let written =
+        "select xmin::text from user_view union all select xmin::text from task_view order by 1";
+    sqlx::query_scalar(written).fetch_all(&store.pool).await.unwrap()
+}
+
+/// A claim is decided as of its arrival, not as of the time at which the database reads rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_18_a_claim_that_arrived_in_time_takes_what_has_lapsed_since() {
+    for task in [Some("expiring"), None] {
+        let store = Store::with_tasks(TASKS).await;
+        store.act(action("u1", "1", "gift.sent", NOON, &json!({}))).await;
+        let in_time = "2026-03-29T12:59:59Z";
+        let Some(task) = task else {
+            let work = ClaimAll {
+                user: "u1".parse().unwrap(),
+                at: in_time.parse().unwrap(),
+                idempotency_key: None,
+            };
+            let lane = Lane::of("u1", store.lane_count);
+            let all = store.answer(Item { lane, work, origin: request() }).await.unwrap();
+            assert_eq!((all.receipts.len(), all.more), (4, false));
+            continue;
+        };
+        let taken = claim(&store, task, in_time).await;
+        assert!(matches!(taken, Ok(ClaimAnswer::Claimed(_))), "{taken:?}");
+    }
+}
+
 /// Rule 13, for rewards: the display does not depend on the sweeper.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_18_what_is_due_is_shown_and_refused_before_it_is_recorded() {
@@ -134,10 +167,12 @@ async fn rule_18_what_is_due_is_shown_and_refused_before_it_is_recorded() {
     assert_eq!(states(&store, "u1", early).await, all(claimable, claimable, claimable));
     let shown = all(RewardState::Expired, RewardState::Forfeited, RewardState::Claimed);
     assert_eq!(states(&store, "u1", Timestamp::now()).await, shown);
+    let before = written_by(&store).await;
     for task in ["expiring", "forfeited", "granted"] {
         let refused = claim(&store, task, &Timestamp::now().to_string()).await;
         assert!(matches!(refused, Ok(ClaimAnswer::Rejected(_))), "{task}: {refused:?}");
     }
+    assert_eq!(written_by(&store).await, before, "no user was folded from the log");
     sweep(&store, 1).await;
     assert_eq!(states(&store, "u1", Timestamp::now()).await, shown, "and after it is");
     // Rewards granted at the end of the period have no receipt.

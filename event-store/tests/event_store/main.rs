@@ -33,5 +33,6 @@ mod stock_cqrs;
 mod stock_refusals;
 mod streak_sweeps;
 mod support;
+mod sweeper;
 mod unanswered_commits;
 mod upkeep;

@@ -7,7 +7,7 @@ use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Claim, Item, rewards};
+use plaudit_event_store::{Claim, ClaimAnswer, Item, rewards};
 use serde_json::json;
 
 /// The average number of rows that an index scan may read: the rows of one user, not of a lane.
@@ -82,6 +82,47 @@ const MANY_CLAIMED_FEW_CLAIMABLE: &str = "
     select $1, $2, 'sign-in', n::text, 1, 'd1', gen_random_uuid(), 'currency', 'coin', 1,
            case when n % 10000 = 0 then 'claimable' else 'claimed' end, now(), n, 0, 1
     from generate_series(1, 100000) n";
+
+/// Rule 17 without an idempotency key: the receipt is found by the key of the milestone.
+#[tokio::test]
+async fn a_named_repeat_of_a_claim_reads_one_milestone_also_when_it_was_planned_on_empty_tables() {
+    let store = Store::with_tasks(TASKS).await;
+    let user: UserId = "u".parse().unwrap();
+    let lane = Lane::of("u", store.lane_count);
+    let repeat = async || {
+        let work = Claim {
+            user: user.clone(),
+            task: "sign-in".parse().unwrap(),
+            period: Some("5".to_owned().into()),
+            milestone: Some(1),
+            at: Timestamp::now(),
+            idempotency_key: None,
+        };
+        store.answer(Item { lane, work, origin: request() }).await
+    };
+    let nothing = repeat().await;
+    assert!(matches!(nothing, Ok(ClaimAnswer::Rejected(_))), "nothing was claimed yet");
+    let claimed = MANY_CLAIMED_FEW_CLAIMABLE
+        .replace("ordinal, version)", "ordinal, version, claimed_at, claimed_position)")
+        .replace("now(), n, 0, 1", "now(), n, 0, 1, now(), n");
+    sqlx::query(&claimed).bind(lane.0).bind("u").execute(&store.pool).await.unwrap();
+    for _ in 0..2 {
+        let receipt = repeat().await;
+        assert!(matches!(receipt, Ok(ClaimAnswer::Claimed(_))), "{receipt:?}");
+        // A plan made with statistics of the table is good, too.
+        sqlx::query("analyze reward_state").execute(&store.pool).await.unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let scans = "select idx_scan from pg_stat_user_indexes where indexrelname = 'reward_state_by_milestone'";
+    while store.count(scans).await < 3 {
+        assert!(Instant::now() < deadline, "the index by milestone was not used");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let read =
+        "select sum(idx_tup_read)::bigint from pg_stat_user_indexes where relname = 'reward_state'";
+    let read = store.count(read).await;
+    assert!(read <= 20, "two repeats read {read} rows");
+}
 
 #[tokio::test]
 async fn a_page_of_claimable_rewards_reads_no_others_also_when_it_was_planned_on_empty_tables() {

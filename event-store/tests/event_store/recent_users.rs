@@ -1,6 +1,7 @@
 //! The cache of recently changed users is never outdated.
 
 use crate::support::{Store, TASKS, action, request};
+use plaudit_domain::lane::Lane;
 use plaudit_event_store::{ActionAnswer, Batch, Executor};
 use serde_json::json;
 
@@ -52,6 +53,21 @@ async fn nothing_is_read_again_while_a_process_is_alone() {
     sqlx::raw_sql("update task_view set progress = 500").execute(&store.pool).await.unwrap();
     assert_eq!(gift(&store, &store.executor, "b").await, 20, "the row was not read");
     assert_eq!(gift(&store, &store.another_executor(), "c").await, 30, "and it was written whole");
+}
+
+/// A damaged user whom no batch can catch up with keeps such a mark for ever.
+#[tokio::test]
+async fn a_user_who_is_behind_costs_the_others_of_the_lane_nothing() {
+    let store = Store::with_tasks(TASKS).await;
+    assert_eq!(gift(&store, &store.executor, "a").await, 10);
+    let lane = Lane::of("u1", store.lane_count);
+    sqlx::query("insert into external_appends (lane, user_id) values ($1, 'damaged')")
+        .bind(lane.0)
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    sqlx::raw_sql("update task_view set progress = 500").execute(&store.pool).await.unwrap();
+    assert_eq!(gift(&store, &store.executor, "b").await, 20, "the row was not read");
 }
 
 #[tokio::test]

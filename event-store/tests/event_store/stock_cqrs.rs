@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{Store, TASKS, action, request};
+use crate::support::{Store, TASKS, action};
 use cqrs_es::persist::PersistedEventStore;
 use cqrs_es::{AggregateError, CqrsFramework};
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{ClaimRejection, Command, Rejection, Reward, Seed};
 use plaudit_event_store::aggregate::{AggregateCommand, UserTasksAggregate};
 use plaudit_event_store::{
-    ActionAnswer, Answer, Claim, ClaimAnswer, Incoming, Item, Redeliver, RedeliverAnswer,
+    ActionAnswer, Answer, Claim, ClaimAnswer, Incoming, Item, Origin, Redeliver, RedeliverAnswer,
     StartDeliveries, Work,
 };
 use postgres_es::PostgresEventRepository;
@@ -172,7 +172,7 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
         }
     };
     let lane = Lane::of(&wish.user, store.lane_count);
-    (Item { lane, work, origin: request() }, command)
+    (Item { lane, work, origin: Origin::Request(Uuid::new_v4()) }, command)
 }
 
 /// Returns a grant of the user, or an unknown id.

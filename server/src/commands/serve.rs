@@ -16,6 +16,7 @@ use plaudit_api::{
 use plaudit_delivery::{Channels, Delivery, DeliveryOptions, EventTopic, Topic};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::pool::Deadlined;
+use plaudit_event_store::states::UserFaults;
 use plaudit_event_store::{CommandQueue, sweeper, upkeep};
 use plaudit_followers::{HeadWatch, Runner};
 use plaudit_ingest::backfill::BackfillWorker;
@@ -156,9 +157,8 @@ pub async fn start(
     let start_events =
         |topic| EventTopic::start(topic, &pools.followers, Arc::clone(&heads), &stop);
     let events = parts.events.as_ref().map(start_events).transpose()?;
-    let digests = roles
-        .contains(&Role::Follow)
-        .then(|| plaudit_digests::start(&pools.followers, Arc::clone(&heads), stop.clone()));
+    let start_digests = || start_digests(&pools, &heads, executor.faults(), &stop);
+    let digests = roles.contains(&Role::Follow).then(start_digests);
     // The last part whose start may fail: joining the group and leaving it again would hold up the
     // other members.
     let worker = parts.ingest.as_ref().map(|options| BackfillWorker {
@@ -180,6 +180,7 @@ pub async fn start(
         background: pools.background.clone(),
         screens: ScreenProbe::start(screens.clone(), lane_count, stop.clone()),
         commands: commands.clone(),
+        faults: Arc::clone(executor.faults()),
         ingest: ingest.as_ref().map(|ingest| Arc::clone(ingest.health())),
         published,
         followers: [
@@ -226,6 +227,17 @@ pub async fn start(
     };
     let api = listener.map(|listener| serve_http(listener, router, limits, stop));
     Ok(Serving { ingest, api, delivery, events, digests, rebuilds, backfills, pools })
+}
+
+/// Starts the follower that continues the hash chains and finds events that can't be read.
+fn start_digests(
+    pools: &ReadPools,
+    heads: &Arc<HeadWatch>,
+    faults: &Arc<UserFaults>,
+    stop: &CancellationToken,
+) -> Runner {
+    let (heads, faults) = (Arc::clone(heads), Arc::clone(faults));
+    plaudit_digests::start(&pools.followers, heads, faults, stop.clone())
 }
 
 /// The metrics of the process, including the lag of each partition if it ingests.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use plaudit_domain::lane::Lane;
 use plaudit_embedded::test_cluster;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde_json::json;
@@ -45,6 +46,29 @@ async fn a_process_that_can_not_read_screens_is_not_ready() {
     assert!(why.contains("task screens can't be read"), "{why}");
     holder.rollback().await.unwrap();
     ready(&url).await;
+}
+
+/// An event of a type that only its user's batches read, and a process that delivers nothing.
+#[tokio::test]
+async fn a_user_with_an_unreadable_event_is_named_and_counted() {
+    let place = Place::prepare().await;
+    let (_server, url) = place.serve(&["--roles", "api,follow"]).await;
+    ready(&url).await;
+    let mut connection = PgConnection::connect(&place.database).await.unwrap();
+    let damage = "insert into events (lane, aggregate_type, aggregate_id, sequence, event_type, event_version,
+                                      payload, metadata, position)
+                  select lane, 'UserTasks', 'ann', 1, 'progress_recorded', '1.0', '{}', '{}', next_position
+                  from lanes where lane = $1";
+    let lane = Lane::of("ann", 64.try_into().unwrap());
+    sqlx::query(damage).bind(lane.0).execute(&mut connection).await.unwrap();
+    let warnings = eventually("a warning", async || {
+        let answer = reqwest::get(format!("{url}/readyz")).await.ok()?.text().await.ok()?;
+        answer.contains("the log of user ann in lane").then_some(answer)
+    })
+    .await;
+    assert_eq!(status_of(&format!("{url}/readyz")).await, 200, "{warnings}");
+    let metrics = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(metrics.lines().any(|line| line == "plaudit_users_unreadable 1"), "{metrics}");
 }
 
 /// Many requests of an auditor hang. Rewards are still delivered, and clients served.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plaudit_domain::action::{Acknowledgement, Action, ActionBody, ReversedAction};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{
-    ActionInput, Credited, Decision, Event, Seed, Unmoved, UnmovedReason, decide_action,
+    ActionInput, Credited, Decision, Event, Unmoved, UnmovedReason, decide_action,
     decide_repeated_acknowledgement,
 };
 use uuid::Uuid;
@@ -87,7 +87,7 @@ impl<'b> BatchDecider<'_, 'b> {
         };
         let credited = reversed.map(|target| self.credited(&action.user, target));
         let state = &self.users[&action.user].loaded.state;
-        let seed = Seed(Uuid::new_v4().as_u64_pair().0);
+        let seed = self.seeds.of_action(action);
         let input = ActionInput { action, seed, credited: credited.as_ref() };
         let decide = || decide_action(state, input, self.catalogue, &self.budgets_used);
         // A panic in the rules must not stop a partition: the action is parked, and others

@@ -6,9 +6,8 @@ use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::user_tasks::{
-    BackfillRelease, PastAction, Seed, decide_backfill_release, decide_past_action,
+    BackfillRelease, PastAction, decide_backfill_release, decide_past_action,
 };
-use uuid::Uuid;
 
 use super::BatchDecider;
 use super::metadata::metadata;
@@ -68,7 +67,7 @@ impl<'b> Decide<'b, CountPast> for BatchDecider<'_, 'b> {
         if let Some(reason) = self.fault(item, &action.user) {
             return Err(NotApplied(format!("nothing can be decided: {reason}")));
         }
-        let seed = Seed(Uuid::new_v4().as_u64_pair().0);
+        let seed = self.seeds.of_past(action, task);
         let past = PastAction { task, action, seed, rewards, counted_at: self.now };
         let state = &self.users[&action.user].loaded.state;
         let decide = || decide_past_action(state, past, self.catalogue, &self.budgets_used);
@@ -107,7 +106,7 @@ impl<'b> Decide<'b, ReleaseBackfill> for BatchDecider<'_, 'b> {
         let release = BackfillRelease {
             user: user.clone(),
             task: task.clone(),
-            seed: Seed(Uuid::new_v4().as_u64_pair().0),
+            seed: self.seeds.of_release(user, task),
             by: by.clone(),
             reason: reason.clone(),
             at: truncate_to_micros(*at),

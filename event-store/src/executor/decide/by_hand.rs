@@ -47,7 +47,7 @@ pub(super) fn grant_of(command: &HandCommand) -> Option<Uuid> {
 }
 
 /// The time at which the request arrived.
-fn arrived_at(command: &HandCommand) -> Timestamp {
+pub(super) fn arrived_at(command: &HandCommand) -> Timestamp {
     match command {
         HandCommand::Correct(correction) => correction.at,
         HandCommand::GrantFreezes { at, .. } => *at,

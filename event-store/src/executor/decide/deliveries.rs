@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use super::{BatchDecider, by_hand};
 use crate::batch::{
-    Decide, Incoming, Item, NotApplied, Redeliver, RedeliverAnswer, SettleDeliveries,
+    Decide, Incoming, Item, NotApplied, Origin, Redeliver, RedeliverAnswer, SettleDeliveries,
     StartDeliveries, StartedDeliveries, Work,
 };
 use crate::rewards::grants::GrantLookup;
+use crate::seen_actions::NewlySeen;
 
 /// The grants that an item concerns.
 pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
@@ -47,6 +48,15 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
     };
     let lookup = |grant| GrantLookup { lane: item.lane, user: user.clone(), grant };
     grants.into_iter().map(lookup).collect()
+}
+
+/// The identity under which a request to deliver a grant again is remembered. A commit that was
+/// not answered is sent again, and must not lead to a second delivery.
+pub(super) fn redelivery_identity(origin: &Origin, again: &Redeliver) -> Option<Uuid> {
+    match origin {
+        Origin::Request(id) => Some(Uuid::new_v5(id, again.grant.as_bytes())),
+        _ => None,
+    }
 }
 
 impl BatchDecider<'_, '_> {
@@ -84,6 +94,7 @@ impl<'b> Decide<'b, SettleDeliveries> for BatchDecider<'_, 'b> {
 }
 
 impl<'b> Decide<'b, Redeliver> for BatchDecider<'_, 'b> {
+    /// Has a reward delivered again, once per request.
     fn answer(
         &mut self,
         item: &'b Item,
@@ -91,6 +102,10 @@ impl<'b> Decide<'b, Redeliver> for BatchDecider<'_, 'b> {
     ) -> Result<RedeliverAnswer, NotApplied> {
         let Redeliver { user, grant, by, reason, at, even_if_delivered, keeps_payer } = again;
         self.readable(item, user)?;
+        let identity = redelivery_identity(&item.origin, again);
+        if identity.is_some_and(|identity| self.seen.contains(&identity)) {
+            return Ok(RedeliverAnswer::Accepted);
+        }
         let command = Command::Redeliver {
             grant: *grant,
             by: by.clone(),
@@ -103,6 +118,10 @@ impl<'b> Decide<'b, Redeliver> for BatchDecider<'_, 'b> {
         Ok(match decide_command(state, &command, self.catalogue, &self.budgets_used) {
             Ok(decision) => {
                 self.note(item, user, decision.events);
+                let lane = item.lane;
+                let seen = |identity| NewlySeen { lane, identity, sequence: None };
+                self.seen.extend(identity);
+                self.decided.newly_seen.extend(identity.map(seen));
                 RedeliverAnswer::Accepted
             }
             Err(rejection) => RedeliverAnswer::Rejected(rejection),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use jiff::Timestamp;
 use plaudit_domain::action::{
     Acknowledgement, Action, ActionBody, Reversal, ReversedAction, Verdict,
 };
@@ -17,10 +18,10 @@ use crate::batch::{
     RequestKey, ResolveParked, Settle, SettleDeliveries, StartDeliveries, Work,
 };
 use crate::reversals::FoundReversals;
-use crate::rewards::claimable::{ClaimLookup, FoundClaims};
+use crate::rewards::claimable::{ClaimDemand, ClaimLookup, ClaimLookups, FoundClaims};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
 use crate::rewards::lapses::{self, SettledUsers};
-use crate::rewards::waiting::{FoundWaiting, WAITING_MAX};
+use crate::rewards::waiting::{FoundWaiting, WAITING_MAX, WaitingDemand};
 use crate::source_offsets::SourceKey;
 use crate::states::{LoadedState, NeededChunk, NeededUsers};
 
@@ -37,17 +38,15 @@ pub struct Needed {
     pub reversals: BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
     /// Acknowledgements of delivered rewards.
     pub acknowledgements: Vec<(Lane, UserId, Uuid)>,
-    /// The claims, each with the maximum number of milestones to load.
-    pub claims: BTreeMap<ClaimLookup, i64>,
+    pub claims: ClaimLookups,
     pub grants: BTreeSet<GrantLookup>,
     /// Grants to revoke or redeliver, which may be under way although no event says so.
     pub under_way: BTreeSet<(Lane, Uuid)>,
     pub settled: SettledUsers,
     /// The budget windows that the items may draw on.
     pub budgets: BTreeSet<BudgetKey>,
-    /// Users whose waiting rewards may be granted or revoked, each with the number of milestones to
-    /// load.
-    pub waiting: BTreeMap<(Lane, UserId), i64>,
+    /// Users whose waiting rewards may be granted or revoked.
+    pub waiting: BTreeMap<(Lane, UserId), WaitingDemand>,
     /// Parked records to release or discard.
     pub parked: Vec<(Lane, Uuid)>,
     pub past: NeededPast,
@@ -83,8 +82,8 @@ impl Needed {
                     let named = ReversedAction { source, id };
                     needed.past.named.push((item.lane, action.user.clone(), named));
                 }
-                Work::ReleaseBackfill(ReleaseBackfill { user, task, .. }) => {
-                    needed.add_moved_with(item.lane, user, task, catalogue);
+                Work::ReleaseBackfill(ReleaseBackfill { user, task, at, .. }) => {
+                    needed.add_moved_with(item.lane, user, task, *at, catalogue);
                 }
                 Work::ResolveParked(ResolveParked { decision, user, actions }) => {
                     needed.parked.push((item.lane, decision.parked));
@@ -96,13 +95,13 @@ impl Needed {
                     }
                 }
                 Work::Claim(claim) => {
-                    let Claim { user, task, period, milestone, .. } = claim;
+                    let Claim { user, task, period, milestone, at, .. } = claim;
                     needed.keys.extend(claim.key().map(|key| (item.lane, key)));
                     needed.tasks_of(item.lane, user).insert(task.clone());
                     let (task, period) = (Some(task.clone()), period.clone());
                     let (lane, user, milestone) = (item.lane, user.clone(), *milestone);
                     let lookup = ClaimLookup { lane, user, task, period, milestone };
-                    *needed.claims.entry(lookup).or_default() += 1;
+                    needed.add_claim(lookup, *at);
                 }
                 Work::ClaimAll(claim) => {
                     needed.keys.extend(claim.key().map(|key| (item.lane, key)));
@@ -113,7 +112,9 @@ impl Needed {
                     // One more than is taken, to tell whether a second claim of the user would find
                     // more.
                     let count = i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX).saturating_add(1);
-                    needed.claims.insert(lookup, count);
+                    let demand = ClaimDemand::new(count, claim.at);
+                    let known = needed.claims.entry(lookup).or_insert(demand);
+                    *known = known.or(demand);
                 }
                 Work::Settle(Settle { user, streaks, as_of }) => {
                     needed.tasks_of(item.lane, user).extend(streaks.iter().cloned());
@@ -128,10 +129,13 @@ impl Needed {
                     needed.requests.push((item.lane, key.clone()));
                     let grant = by_hand::grant_of(command).map(|grant| (item.lane, grant));
                     needed.under_way.extend(grant);
-                    let tasks = needed.tasks_of(item.lane, &key.user);
-                    tasks.extend(by_hand::tasks_of(command, catalogue));
+                    let tasks = by_hand::tasks_of(command, catalogue);
+                    let at = by_hand::arrived_at(command);
+                    needed.budgets.extend(catalogue.budgets_of(&tasks, at));
+                    needed.tasks_of(item.lane, &key.user).extend(tasks);
                     if let Some(Reward { task, period, milestone, .. }) = revoked.as_deref() {
-                        needed.waiting.insert((item.lane, key.user.clone()), WAITING_MAX);
+                        let demand = WaitingDemand { count: WAITING_MAX, of_any_place: true };
+                        needed.waiting.insert((item.lane, key.user.clone()), demand);
                         let lookup = ClaimLookup {
                             lane: item.lane,
                             user: key.user.clone(),
@@ -139,12 +143,15 @@ impl Needed {
                             period: Some(period.clone()),
                             milestone: Some(*milestone),
                         };
-                        *needed.claims.entry(lookup).or_default() += 1;
+                        needed.add_claim(lookup, by_hand::arrived_at(command));
                     }
                 }
-                Work::Redeliver(Redeliver { user, grant, .. }) => {
+                Work::Redeliver(again) => {
+                    let Redeliver { user, grant, .. } = again;
                     needed.under_way.insert((item.lane, *grant));
                     needed.tasks_of(item.lane, user);
+                    let identity = deliveries::redelivery_identity(&item.origin, again);
+                    needed.identities.extend(identity.map(|identity| (item.lane, identity)));
                 }
                 Work::StartDeliveries(StartDeliveries { user, .. })
                 | Work::SettleDeliveries(SettleDeliveries { user, .. }) => {
@@ -155,7 +162,7 @@ impl Needed {
             needed.grants.extend(deliveries::grants_of(item));
         }
         let share = lapses::share_of(needed.waiting.len(), WAITING_MAX);
-        needed.waiting.values_mut().for_each(|count| *count = (*count).max(share));
+        needed.waiting.values_mut().for_each(|demand| demand.count = demand.count.max(share));
         needed
     }
 
@@ -197,10 +204,25 @@ impl Needed {
         }
     }
 
-    /// Adds all tasks that an action moving this task may touch.
-    fn add_moved_with(&mut self, lane: Lane, user: &UserId, task: &TaskId, catalogue: &Catalogue) {
+    /// Adds all tasks that an action moving this task may touch, and their budgets.
+    fn add_moved_with(
+        &mut self,
+        lane: Lane,
+        user: &UserId,
+        task: &TaskId,
+        at: Timestamp,
+        catalogue: &Catalogue,
+    ) {
         let tasks = tasks_moved_with(task, catalogue);
+        self.budgets.extend(catalogue.budgets_of(tasks.iter().copied(), at));
         self.tasks_of(lane, user).extend(tasks.into_iter().cloned());
+    }
+
+    /// Adds a claim of one milestone.
+    fn add_claim(&mut self, lookup: ClaimLookup, at: Timestamp) {
+        let demand = ClaimDemand::new(1, at);
+        let known = self.claims.get(&lookup).map_or(demand, |known| known.plus(demand));
+        self.claims.insert(lookup, known);
     }
 
     fn tasks_of(&mut self, lane: Lane, user: &UserId) -> &mut BTreeSet<TaskId> {
@@ -270,10 +292,42 @@ pub fn chunks_needed(
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
+    use std::sync::Arc;
+
+    use plaudit_domain::catalogue::definition::TaskDefinition;
+    use plaudit_domain::catalogue::{Status, TaskVersion};
 
     use super::*;
     use crate::batch::ClaimAll;
+
+    /// Without the totals, the rules would grant what the budgets no longer hold.
+    #[test]
+    fn the_budgets_of_released_rewards_are_loaded() {
+        let yaml = "{budgets: [{id: badges, limit: 5}],
+          tasks: [{id: gifts, kind: ordinary, objective: {on: gift.sent, target: 1},
+                   rewards: [{line: badge, kind: item, code: gold, amount: 1, budget: badges}]}]}";
+        let at = Timestamp::UNIX_EPOCH;
+        let task = |definition: TaskDefinition| CatalogueTask {
+            id: definition.id.clone(),
+            status: Status::Active,
+            status_since: at,
+            versions: vec![Arc::new(TaskVersion::new(definition, 1, at).expect("a task"))],
+            amnesties: vec![],
+        };
+        let definitions = plaudit_task_file::parse(yaml).expect("a task file");
+        let catalogue = Catalogue::new(1, definitions.into_iter().map(task).collect());
+        let work = ReleaseBackfill {
+            user: "ann".parse().expect("a user id"),
+            task: "gifts".parse().expect("a task id"),
+            by: "ops".to_owned(),
+            reason: None,
+            at,
+        };
+        let item = Item { lane: Lane(0), work, origin: Origin::Sweeper }.mixed();
+        let needed = Needed::by(&[item], &catalogue.expect("a catalogue"));
+        let budgets: Vec<&str> = needed.budgets.iter().map(|key| key.budget.as_str()).collect();
+        assert_eq!(budgets, ["badges"]);
+    }
 
     #[test]
     fn what_is_loaded_for_users_has_a_bound_however_many_and_however_often_they_ask() {
@@ -286,7 +340,7 @@ mod tests {
             |user| ClaimAll { user, at: Timestamp::UNIX_EPOCH, idempotency_key: None }.into();
         let of_one: Vec<Item> = (0..1_500).map(|_| item("ann", claim)).collect();
         let needed = Needed::by(&of_one, &Catalogue::default());
-        assert_eq!(needed.claims.values().sum::<i64>(), 501);
+        assert_eq!(needed.claims.values().map(|demand| demand.count).sum::<i64>(), 501);
         assert_eq!(lapses::share_of(1, lapses::SETTLED_MAX), 500);
         assert_eq!(lapses::share_of(1_500, lapses::SETTLED_MAX), 6);
         assert_eq!(lapses::share_of(100_000, lapses::SETTLED_MAX), 1);

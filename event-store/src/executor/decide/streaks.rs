@@ -10,8 +10,11 @@ use super::Working;
 use crate::streak_looks::StreakLook;
 
 /// Returns the next looks at a user's streaks: those that the batch touched or checked; for a
-/// refolded user, all of them.
+/// refolded user, all of them. Nothing was checked of a user with a fault.
 pub(super) fn looks(user: &UserId, working: &Working, catalogue: &Catalogue) -> Vec<StreakLook> {
+    if working.loaded.fault.is_some() {
+        return vec![];
+    }
     let state = &working.loaded.state;
     let has_streaks = |task: &&TaskId| {
         let task = catalogue.task(task);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use plaudit_api::auth::Keys;
 use plaudit_api::{Readiness, ReadinessReport};
+use plaudit_event_store::states::UserFaults;
 use plaudit_event_store::{BusyLane, CommandQueue, backfills};
 use plaudit_followers::FollowerHealth;
 use plaudit_ingest::health::IngestHealth;
@@ -19,6 +20,7 @@ pub struct Parts {
     pub background: PgPool,
     pub screens: Arc<ScreenProbe>,
     pub commands: CommandQueue,
+    pub faults: Arc<UserFaults>,
     pub ingest: Option<Arc<IngestHealth>>,
     pub published: Option<SourceWatch>,
     pub followers: [Option<Arc<FollowerHealth>>; 3],
@@ -35,7 +37,8 @@ pub fn readiness(parts: Parts) -> Readiness {
 
 impl Parts {
     async fn report(&self) -> ReadinessReport {
-        let Self { background, screens, commands, ingest, published, followers, keys } = self;
+        let Self { background, screens, commands, faults, ingest, published, followers, keys } =
+            self;
         let mut report = ReadinessReport::default();
         let reasons = &mut report.reasons;
         reasons.extend(screens.ready().err());
@@ -48,6 +51,7 @@ impl Parts {
         report.warnings.extend(screens.warning());
         report.warnings.extend(commands.busy_lanes().iter().map(busy_lane));
         report.warnings.extend(commands.budget_held().map(budget_held));
+        report.warnings.extend(faults.warnings());
         report.warnings.extend(ingest.iter().flat_map(|health| health.warnings()));
         report.warnings.extend(keys.as_ref().and_then(Keys::warning));
         report.warnings.extend(published.as_ref().and_then(SourceWatch::problem));
