@@ -5,4 +5,5 @@ mod diffs;
 mod exports;
 mod files;
 mod kinds;
+mod unexpected_meanings;
 mod warnings;
