@@ -167,7 +167,7 @@ async fn what_has_no_form_is_refused_whole() {
 /// Rule 3: the tolerance is five minutes.
 #[tokio::test]
 async fn an_action_counts_up_to_the_tolerance_ahead_of_our_clock() {
-    let api = Api::with_tasks().await.at("2026-03-18T23:58:00Z").await;
+    let api = Api::in_utc().await.at("2026-03-18T23:58:00Z").await;
     for (id, time, outcome) in [
         ("t1", "2026-03-19T00:03:00Z", "accepted"),
         ("t2", "2026-03-19T00:03:00.000001Z", "parked"),

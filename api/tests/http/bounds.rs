@@ -100,7 +100,7 @@ async fn what_can_not_be_read_or_published_is_503_within_five_seconds() {
     let asked = Instant::now();
     let yaml = [("content-type", "application/yaml")];
     let publish =
-        request(Method::POST, "/v1/tasks/publish", &operator(), &yaml, TASKS.to_owned().into());
+        request(Method::POST, "/v1/tasks/publish", &operator(), &yaml, TASKS.clone().into());
     is_refused_in_time(&api.send(publish).await, asked, "a publication");
     held.close().await.unwrap();
 }
@@ -173,7 +173,7 @@ async fn dear_audiences_hold_up_nobody_who_does_not_read_them() {
     const READERS: usize = 8;
     let api = Arc::new(Api::start().await);
     let task = |n: usize| {
-        let mut task = serde_json::to_value(parse(TASKS).unwrap().remove(0)).unwrap();
+        let mut task = serde_json::to_value(parse(&TASKS).unwrap().remove(0)).unwrap();
         task["id"] = format!("dear-{n}").into();
         task["requires"] = json!([]);
         let dear = "user.l.exists(a, user.l.exists(b, a + b == -1))";

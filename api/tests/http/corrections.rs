@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use plaudit_event_store::{Batch, Item, Origin, StartDeliveries, rewards};
 use plaudit_projections::verify::verify;
 
-use super::support::{Api, auditor, client, operator, producer};
+use super::support::{Api, ZONE, auditor, client, operator, producer, with_days_of_zone};
 
 const GIFTS: &str = "/v1/users/u42/tasks/daily-gifts";
 
@@ -182,7 +182,7 @@ async fn rule_24_an_operator_restores_a_streak_that_broke() {
     let api = Api::start().await;
     plaudit_event_store::catalogue_store::publish(
         &api.pool,
-        &plaudit_task_file::parse(SIGN_IN).unwrap(),
+        &plaudit_task_file::parse(&with_days_of_zone(SIGN_IN)).unwrap(),
         "test",
     )
     .await
@@ -198,7 +198,7 @@ async fn rule_24_an_operator_restores_a_streak_that_broke() {
     assert_eq!(before, (json!(0), json!("available")));
 
     let path = format!("{task}/restore");
-    let yesterday = days_ago(1).to_string()[..10].to_owned();
+    let yesterday = days_ago(1).in_tz(&ZONE).unwrap().date().to_string();
     let body = json!({"period": yesterday, "reason": "support case 7"});
     let answer = api.post(&operator(), &path, &body, &key("k1")).await;
     assert_eq!(answer.status, 200, "{}", answer.text);

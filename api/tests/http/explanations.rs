@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::dry_runs::post_file;
-use super::support::{Api, TASKS, action, operator};
+use super::support::{Api, TASKS, action, operator, with_days_of_zone};
 
 /// One task per reason; all but the first count gifts.
 const STOPPED: &str = "
@@ -29,7 +29,7 @@ tasks:
 /// Starts an API with a user whom each task stops for a different reason.
 async fn started() -> Api {
     let api = Api::start().await;
-    let published = post_file(&api, "/v1/tasks/publish", STOPPED).await;
+    let published = post_file(&api, "/v1/tasks/publish", &with_days_of_zone(STOPPED)).await;
     assert_eq!(published.status, 200, "{}", published.text);
     let vip = |vip: i64| json!({ "attributes": { "vip": vip } });
     api.act("ann", "plaudit.user.updated", "1", vip(2)).await;

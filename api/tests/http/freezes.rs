@@ -4,7 +4,7 @@ use plaudit_event_store::catalogue_store;
 use plaudit_task_file::parse;
 use serde_json::json;
 
-use super::support::{Api, auditor, client, operator, producer};
+use super::support::{Api, auditor, client, operator, producer, with_days_of_zone};
 
 const FREEZES: &str = "/v1/users/u42/tasks/sign-in/freezes";
 
@@ -21,7 +21,9 @@ tasks:
 
 async fn with_a_streak() -> Api {
     let api = Api::start().await;
-    catalogue_store::publish(&api.pool, &parse(SIGN_IN).unwrap(), "test").await.unwrap();
+    catalogue_store::publish(&api.pool, &parse(&with_days_of_zone(SIGN_IN)).unwrap(), "test")
+        .await
+        .unwrap();
     api
 }
 

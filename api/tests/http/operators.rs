@@ -85,7 +85,7 @@ async fn rule_11_a_bad_file_is_refused_whole_with_every_fault() {
     let answer = publish(&api, "application/yaml", &conflicting).await;
     answer.is_problem(400, "bad-input");
     assert_eq!(answer.body["errors"][0]["pointer"], "/tasks/0/requires/0");
-    publish(&api, "text/plain", TASKS).await.is_problem(415, "unsupported-media-type");
+    publish(&api, "text/plain", &TASKS).await.is_problem(415, "unsupported-media-type");
     assert_eq!(api.get(&auditor(), "/v1/tasks/first-team").await.body["version"], 1);
     // A valid task beside an invalid one is not published either, whether the file or the catalogue
     // is the reason.
@@ -222,7 +222,7 @@ async fn a_page_of_parked_records_ends_before_it_grows_large() {
 #[tokio::test]
 async fn a_task_file_above_the_limit_is_too_large() {
     let api = Api::start().await;
-    let fits = format!("{TASKS}#{}", "x".repeat(4 * 1024 * 1024 - TASKS.len() - 1));
+    let fits = format!("{}#{}", *TASKS, "x".repeat(4 * 1024 * 1024 - TASKS.len() - 1));
     assert_eq!(publish(&api, "application/yaml", &fits).await.status, 200);
     publish(&api, "application/yaml", &format!("{fits}x")).await.is_problem(413, "too-large");
 }

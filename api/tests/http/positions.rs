@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::freezes::SIGN_IN;
 use super::parked::blocked;
-use super::support::{Answer, Api, action, client, token};
+use super::support::{Answer, Api, action, client, token, with_days_of_zone};
 
 /// Checks that a write was answered with the same position in its body and its header, and returns
 /// it.
@@ -24,7 +24,9 @@ fn position_of(what: &str, answer: &Answer) -> String {
 #[tokio::test]
 async fn rule_19_every_write_of_a_user_answers_with_a_position() {
     let api = Api::start().await;
-    catalogue_store::publish(&api.pool, &parse(SIGN_IN).unwrap(), "test").await.unwrap();
+    catalogue_store::publish(&api.pool, &parse(&with_days_of_zone(SIGN_IN)).unwrap(), "test")
+        .await
+        .unwrap();
     let roles = ["client", "producer", "auditor", "operator"];
     let all = token(json!({"sub": "u42", "roles": roles}));
     let written = async |what: &str, path: &str, body: Value| {

@@ -28,7 +28,7 @@ async fn a_user_nobody_has_heard_of_sees_every_task_at_zero() {
 /// Rule 20.
 #[tokio::test]
 async fn a_screen_shows_a_day_until_its_last_microsecond() {
-    let api = Api::with_tasks().await;
+    let api = Api::in_utc().await;
     let late = api.at("2026-03-18T23:59:59.999999Z").await;
     let mut gift = action("u42", "gift.sent", "g1", json!({"coins": 100}));
     gift["time"] = json!("2026-03-18T23:59:59.999999Z");

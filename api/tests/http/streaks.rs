@@ -5,7 +5,7 @@ use plaudit_event_store::catalogue_store;
 use plaudit_task_file::parse;
 use serde_json::{Value, json};
 
-use super::support::{Api, action, auditor, client, operator, producer};
+use super::support::{Api, action, auditor, client, operator, producer, with_days_of_zone};
 
 const AMNESTIES: &str = "/v1/streaks/amnesties";
 
@@ -20,7 +20,9 @@ tasks:
 
 async fn with_a_streak() -> Api {
     let api = Api::start().await;
-    catalogue_store::publish(&api.pool, &parse(SIGN_IN).unwrap(), "test").await.unwrap();
+    catalogue_store::publish(&api.pool, &parse(&with_days_of_zone(SIGN_IN)).unwrap(), "test")
+        .await
+        .unwrap();
     api
 }
 

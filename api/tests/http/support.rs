@@ -1,6 +1,6 @@
 //! An API for each test, on a database of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -30,7 +30,18 @@ use tower::ServiceExt;
 
 pub const SECRET: &str = "a secret that only tests know, long enough";
 
-pub const TASKS: &str = "
+/// The tasks of most tests, with days of [`ZONE`].
+pub static TASKS: LazyLock<String> = LazyLock::new(|| with_days_of_zone(UTC_TASKS));
+
+/// A zone in which it is about noon when the tests start, so that no day ends while they run.
+pub static ZONE: LazyLock<String> = LazyLock::new(|| {
+    let hour = i64::try_from(now() / 3600 % 24).unwrap();
+    // These names have their sign reversed: `Etc/GMT-3` is three hours ahead of UTC.
+    format!("Etc/GMT{:+}", hour - 12)
+});
+
+/// The tasks of [`TASKS`], with days in UTC.
+const UTC_TASKS: &str = "
 tasks:
   - id: first-team
     kind: ordinary
@@ -89,21 +100,23 @@ impl Answer {
 }
 
 impl Api {
-    /// Starts an API with the tasks of [`TASKS`], at least a minute before the end of the day
-    /// (UTC).
+    /// Starts an API with the tasks of [`TASKS`].
     pub async fn start() -> Self {
-        until_the_day_has_a_minute_left().await;
-        Self::with_tasks().await
+        Self::with_tasks(&TASKS).await
     }
 
-    /// Starts an API with the tasks of [`TASKS`], at any time of day.
-    pub async fn with_tasks() -> Self {
+    /// Starts an API with the same tasks, with days in UTC: for tests that set the clock.
+    pub async fn in_utc() -> Self {
+        Self::with_tasks(UTC_TASKS).await
+    }
+
+    async fn with_tasks(tasks: &str) -> Self {
         let api = Self::with_keys(KeyOptions {
             hs256_secret: Some(SECRET.to_owned()),
             ..KeyOptions::default()
         })
         .await;
-        catalogue_store::publish(&api.pool, &parse(TASKS).unwrap(), "test").await.unwrap();
+        catalogue_store::publish(&api.pool, &parse(tasks).unwrap(), "test").await.unwrap();
         api
     }
 
@@ -125,7 +138,7 @@ impl Api {
         let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
         let keys = Keys::open(&keys).await.unwrap();
         let api = Self::over(&through, keys, IN_FLIGHT_BYTES, &[]).await;
-        catalogue_store::publish(&api.pool, &parse(TASKS).unwrap(), "test").await.unwrap();
+        catalogue_store::publish(&api.pool, &parse(&TASKS).unwrap(), "test").await.unwrap();
         (api, proxy, pool::connect(&url, 2).unwrap())
     }
 
@@ -313,13 +326,11 @@ pub fn request(
     request.body(body).unwrap()
 }
 
-/// Waits if the day (UTC) is about to end: a test takes seconds, and its actions and reads belong
-/// in one day.
-async fn until_the_day_has_a_minute_left() {
-    const DAY: u64 = 24 * 60 * 60;
-    while DAY - now() % DAY < 60 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+/// Gives daily tasks the days of [`ZONE`].
+pub fn with_days_of_zone(tasks: &str) -> String {
+    let (block, flow) =
+        (format!("every: day\n    zone: {}\n", *ZONE), format!("every: day, zone: {},", *ZONE));
+    tasks.replace("every: day\n", &block).replace("every: day,", &flow)
 }
 
 /// Returns an action that occurs now.
