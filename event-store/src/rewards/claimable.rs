@@ -67,7 +67,9 @@ pub async fn load(
 ) -> sqlx::Result<FoundClaims> {
     let mut found = FoundClaims::default();
     let of_period = |(lookup, _): &(&ClaimLookup, &i64)| lookup.period.is_some();
-    let (named, unnamed): (Vec<_>, Vec<_>) = lookups.iter().partition(of_period);
+    let (mut named, unnamed): (Vec<_>, Vec<_>) = lookups.iter().partition(of_period);
+    // No period is named so, and no text of PostgreSQL either.
+    named.retain(|(lookup, _)| lookup.period.as_ref().is_none_or(|p| !p.as_str().contains('\0')));
     let (of_task, of_all): (Vec<_>, Vec<_>) =
         unnamed.into_iter().partition(|(lookup, _)| lookup.task.is_some());
     if !named.is_empty() {

@@ -127,3 +127,39 @@ async fn rule_16_a_repeated_failure_does_not_end_a_reward_that_is_delivered_agai
     store.act(says("failed", "failed-2", &reward)).await;
     assert_eq!(state(&store).await, RewardState::Failed, "a fresh id counts");
 }
+
+/// An older program stored what a payer sent, NUL included, which no operator of `json` reads.
+#[tokio::test]
+async fn an_event_that_holds_a_payers_nul_hinders_neither_its_repeat_nor_a_reconciliation() {
+    let store = Store::with_tasks(TASKS).await;
+    let reward = reached(&store).await;
+    let strange =
+        action("u1", "paid-1", "plaudit.reward.delivered", NOON, &json!({ "grant": "?" }));
+    store.act(strange.clone()).await;
+    let stored = "grant update on events to current_user;
+        update events set payload = replace(payload::text, '\"?\"', '\"\\u0000\"')::json
+        where event_type = 'acknowledgement_ignored';
+        revoke update on events from current_user";
+    sqlx::raw_sql(stored).execute(&store.pool).await.unwrap();
+    let held = "select count(*) from events where strpos(payload::text, '\\u0000') > 0";
+    assert_eq!(store.count(held).await, 1);
+    assert_eq!(store.act(strange).await.outcome, Outcome::Duplicate);
+
+    store.act(says("delivered", "paid-2", &reward)).await;
+    let known = [(Lane::of("u1", store.lane_count), "u1".parse().unwrap(), reward.grant)];
+    let mut connection = store.pool.acquire().await.unwrap();
+    let said = rewards::handed_over::said_to_be_paid(&known, &mut connection).await.unwrap();
+    assert!(said.contains(&reward.grant), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_claim_of_a_period_with_a_nul_is_a_claim_of_no_period() {
+    let store = Store::with_tasks(TASKS).await;
+    reached(&store).await;
+    let mut named = claim(&store);
+    let Work::Claim { period, .. } = &mut named.work else { panic!("it is a claim") };
+    *period = Some("once\0".to_owned().into());
+    let outcomes = store.execute(vec![named, claim(&store)]).await;
+    assert!(matches!(outcomes[0].outcome, Outcome::ClaimRejected(_)), "{outcomes:?}");
+    assert!(matches!(outcomes[1].outcome, Outcome::Claimed(_)), "{outcomes:?}");
+}
