@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::RewardState;
+use plaudit_domain::user_tasks::{Reward, RewardState};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
@@ -54,6 +54,13 @@ pub struct GrantEntry {
 }
 
 impl GrantEntry {
+    /// The reward if it is revoked together with the others of its milestone: nobody has claimed it
+    /// yet, or it waits for a budget.
+    pub fn revoked_with_milestone(&self) -> Option<&Reward> {
+        let is_together = matches!(self.row.state, RewardState::Claimable | RewardState::Waiting);
+        Some(&self.row.reward).filter(|_| is_together)
+    }
+
     /// True if the reward stays delivered although its last delivery to the payer failed: it was
     /// sent again for a payer that had lost it, or confirmed before it was sent. Needs an operator,
     /// like any failed delivery.

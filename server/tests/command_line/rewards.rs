@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
+use crate::corrections::act;
 use crate::program::{migrated, plaudit, scratch, text};
 
 /// A database with grants by hand, and an operator at its command line.
@@ -342,4 +343,28 @@ fn an_endpoint_is_tried_without_paying_anything() {
     let (code, _, error) = test("http://127.0.0.1:9/pay", &[]);
     assert_eq!(code, Some(1));
     assert!(error.contains("--allow-private"), "{error}");
+}
+
+#[tokio::test]
+async fn a_reward_that_waits_for_its_budget_is_revoked_by_command() {
+    let desk = Desk::open().await;
+    let tasks = scratch(
+        "rare.yaml",
+        "budgets: [ { id: none, limit: 0 } ]
+tasks:
+- id: rare
+  kind: ordinary
+  objective: { on: rare.done, target: 1 }
+  rewards: [ { line: badge, kind: item, code: gold, amount: 1, budget: none, at_cap: wait } ]
+",
+    );
+    assert_eq!(desk.run(&["tasks", "publish", tasks.to_str().unwrap()]).0, Some(0));
+    act(&desk.database, "ann", "rare.done", jiff::Timestamp::now()).await;
+    let (_, waiting) = desk.json(&["rewards", "list", "--state", "waiting"]);
+    let grant = waiting["grants"][0]["grant"].as_str().unwrap();
+    let (code, said, error) = desk.run(&["rewards", "revoke", grant, "--reason", "fraud"]);
+    assert_eq!((code, said.as_str()), (Some(0), "1 grant revoked\n"), "{error}");
+    let (_, revoked) = desk.json(&["rewards", "list", "--state", "revoked"]);
+    assert_eq!(revoked["grants"][0]["grant"], grant, "{revoked}");
+    assert_eq!(desk.run(&["projections", "verify"]).0, Some(0));
 }
