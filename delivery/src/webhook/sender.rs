@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::circuit::Circuit;
+use super::rate::Slots;
 use super::{Client, Posted, Reply};
 use crate::channels::{Ack, WebhookChannel};
 use crate::message::{self, Role};
@@ -38,8 +39,7 @@ struct Traffic {
     /// Read ahead and not sent yet, in reverse order.
     ready: Vec<Due>,
     read_at: Instant,
-    /// Time before which the rate limit allows no message.
-    next_at: Instant,
+    slots: Slots,
     /// True if the last look found nothing due.
     is_drained: bool,
 }
@@ -51,7 +51,7 @@ impl WebhookSender {
             posts: JoinSet::new(),
             ready: Vec::new(),
             read_at: Instant::now(),
-            next_at: Instant::now(),
+            slots: Slots::new(Instant::now()),
             is_drained: false,
         };
         self.desk.in_flight.forget(&self.channel.name);
@@ -89,9 +89,8 @@ impl WebhookSender {
     async fn turn(&mut self, traffic: &mut Traffic) -> Result<(), String> {
         self.collect(traffic, None).await?;
         self.fill(traffic).await?;
-        let now = Instant::now();
-        let allowed = traffic.circuit.allows(self.concurrency(), now);
-        while traffic.posts.len() < allowed && traffic.next_at <= now {
+        let allowed = traffic.circuit.allows(self.concurrency(), Instant::now());
+        while traffic.posts.len() < allowed && traffic.slots.are_open(Instant::now()) {
             let Some(due) = traffic.ready.pop() else { break };
             // No attempt begins once its delivery may be given up, or another process has the lane.
             let is_in_time = due.time_left.is_none_or(|left| traffic.read_at.elapsed() < left);
@@ -111,7 +110,7 @@ impl WebhookSender {
             traffic.ready.clear();
         }
         let is_full = traffic.posts.len() >= allowed;
-        if !traffic.ready.is_empty() || is_full || traffic.next_at > now {
+        if !traffic.ready.is_empty() || is_full || !traffic.slots.are_open(now) {
             return Ok(());
         }
         traffic.read_at = now;
@@ -153,9 +152,7 @@ impl WebhookSender {
     }
 
     fn post(&self, due: Due, traffic: &mut Traffic) {
-        if let Some(interval) = self.interval() {
-            traffic.next_at = traffic.next_at.max(Instant::now()) + interval;
-        }
+        traffic.slots.take(self.interval(), Instant::now());
         self.desk.in_flight.add(&self.channel.name, due.reward.grant);
         let (client, channel) = (self.client.clone(), &self.channel);
         let (url, secrets) = (channel.url.clone(), channel.secrets.clone());
@@ -170,7 +167,7 @@ impl WebhookSender {
     async fn wait(&mut self, traffic: &mut Traffic) -> Result<(), String> {
         let now = Instant::now();
         let retry_at = traffic.circuit.retry_at().unwrap_or(now);
-        let at = (now + LOOK_EVERY).min(traffic.next_at.max(retry_at).max(now));
+        let at = (now + LOOK_EVERY).min(traffic.slots.open_at().max(retry_at).max(now));
         if traffic.posts.is_empty() {
             if traffic.is_drained {
                 self.desk.rest().await;

@@ -74,6 +74,26 @@ async fn no_more_messages_are_begun_per_second_than_the_channel_says() {
     assert!(lasted >= Duration::from_millis(2_500), "{lasted:?}");
 }
 
+/// The sender stores answers and reads ahead between messages, which must not cost slots.
+#[tokio::test]
+async fn as_many_messages_are_begun_per_second_as_the_channel_says() {
+    let world = World::new().await;
+    let users: Vec<String> = (0..100).map(|n| format!("u{n}")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    world.gifts(&users, 1).await;
+    let payer = Payer::start(|_| Answer::Paid).await;
+    let limit = json!({"rate_per_second": 50, "concurrency": 32});
+    let deliverer =
+        world.deliver_through(&json!([webhook("pay", &payer.url, &everything(), &limit)]));
+    until_states(&world, &["delivered"; 200]).await;
+    deliverer.stop().await;
+    let arrivals = payer.arrivals();
+    let lasted = arrivals[arrivals.len() - 1].duration_since(arrivals[0]);
+    // 199 pauses of 20 ms make four seconds. A slow machine may need longer.
+    assert!(lasted >= Duration::from_millis(3_500), "{lasted:?}");
+    assert!(lasted <= Duration::from_secs(12), "{lasted:?}");
+}
+
 #[tokio::test]
 async fn an_endpoint_that_fails_is_asked_by_one_message_at_a_time_until_it_is_back() {
     let world = World::new().await;
