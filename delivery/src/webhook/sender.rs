@@ -6,10 +6,10 @@ use plaudit_domain::user_tasks::Verdict;
 use plaudit_event_store::deliveries::{self, DeliveryState, Due, Noted};
 use plaudit_followers::{Subject, backoff};
 use sqlx::PgConnection;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::circuit::Circuit;
+use super::posts::Posts;
 use super::rate::Slots;
 use super::{Client, Posted, Reply};
 use crate::channels::{Ack, WebhookChannel};
@@ -35,7 +35,7 @@ pub struct WebhookSender {
 /// Messages that are on their way or ready, and the limits on further ones.
 struct Traffic {
     circuit: Circuit,
-    posts: JoinSet<(Due, Posted)>,
+    posts: Posts,
     /// Read ahead and not sent yet, in reverse order.
     ready: Vec<Due>,
     read_at: Instant,
@@ -48,7 +48,7 @@ impl WebhookSender {
     pub async fn run(mut self) {
         let mut traffic = Traffic {
             circuit: Circuit::new(),
-            posts: JoinSet::new(),
+            posts: Posts::default(),
             ready: Vec::new(),
             read_at: Instant::now(),
             slots: Slots::new(Instant::now()),
@@ -76,10 +76,8 @@ impl WebhookSender {
         // Messages on their way are answered or time out soon; those whose outcome is not stored
         // are sent again.
         let mut reports = Vec::new();
-        while let Some(done) = traffic.posts.join_next().await {
-            reports.extend(
-                done.ok().map(|(due, posted)| self.outcome_of(due, posted, &mut traffic.circuit)),
-            );
+        while let Some((due, posted)) = traffic.posts.next().await {
+            reports.push(self.outcome_of(due, posted, &mut traffic.circuit));
         }
         if let Err(error) = self.desk.store(reports).await {
             tracing::warn!(%error, channel = self.channel.name, "the last attempts are not stored; they are made again");
@@ -156,10 +154,11 @@ impl WebhookSender {
         self.desk.in_flight.add(&self.channel.name, due.reward.grant);
         let (client, channel) = (self.client.clone(), &self.channel);
         let (url, secrets) = (channel.url.clone(), channel.secrets.clone());
-        traffic.posts.spawn(async move {
-            let body = message::body(&due.user, &due.reward, Role::ToPay);
-            let posted = client.post(&url, &secrets, &due.reward.grant.to_string(), body).await;
-            (due, posted)
+        let (id, user, reward) =
+            (due.reward.grant.to_string(), due.user.clone(), due.reward.clone());
+        traffic.posts.add(due, async move {
+            let body = message::body(&user, &reward, Role::ToPay);
+            client.post(&url, &secrets, &id, body).await
         });
     }
 
@@ -180,7 +179,7 @@ impl WebhookSender {
         let wait = if full || traffic.is_drained { LOOK_EVERY } else { at.duration_since(now) };
         let stop = self.desk.stop.clone();
         let answered = tokio::select! {
-            answered = traffic.posts.join_next() => answered,
+            answered = traffic.posts.next() => answered,
             () = tokio::time::sleep(wait) => None,
             () = stop.cancelled() => None,
         };
@@ -191,15 +190,13 @@ impl WebhookSender {
     async fn collect(
         &mut self,
         traffic: &mut Traffic,
-        first: Option<Result<(Due, Posted), tokio::task::JoinError>>,
+        first: Option<(Due, Posted)>,
     ) -> Result<(), String> {
         let mut reports = Vec::new();
         let mut next = first;
-        while let Some(done) = next.or_else(|| traffic.posts.try_join_next()) {
+        while let Some((due, posted)) = next.or_else(|| traffic.posts.try_next()) {
             next = None;
-            if let Ok((due, posted)) = done {
-                reports.push(self.outcome_of(due, posted, &mut traffic.circuit));
-            }
+            reports.push(self.outcome_of(due, posted, &mut traffic.circuit));
         }
         let grants: Vec<Uuid> = reports.iter().map(|r| r.due.reward.grant).collect();
         let stored = self.desk.store(reports).await;
