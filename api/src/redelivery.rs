@@ -112,8 +112,16 @@ impl Request {
         work: impl Future<Output = Answer<Value>>,
     ) -> Answer<Value> {
         let Some(key) = &self.idempotency_key else {
+            // Many redeliveries may end half done, so their request is recorded first. One is
+            // recorded unless it is refused.
+            let is_recorded_first = kind == OperationKind::RedeliverMany;
+            if is_recorded_first {
+                operations::record(kind, subject, &self.author, pool).await?;
+            }
             let answer = work.await?;
-            operations::record(kind, subject, &self.author, pool).await?;
+            if !is_recorded_first {
+                operations::record(kind, subject, &self.author, pool).await?;
+            }
             return Ok(answer);
         };
         let mut transaction = pool.begin().await?;
@@ -290,7 +298,15 @@ async fn send_many(
             Outcome::Rejected(why) => {
                 refusals.push(json!({ "grant": grant, "detail": why.to_string() }));
             }
-            outcome => return Err(unexpected(&outcome)),
+            // The rows of one user can't be read or written. The others are redelivered.
+            outcome => {
+                let user = &entry.user;
+                tracing::error!(%grant, %user, ?outcome, "a grant can't be delivered again");
+                let detail = format!(
+                    "an internal error; `plaudit audit verify {user}` and the log say more"
+                );
+                refusals.push(json!({ "grant": grant, "detail": detail }));
+            }
         }
     }
     Ok(json!({ "redelivered": redelivered, "refused": refusals, "next": page.next }))
