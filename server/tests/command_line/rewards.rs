@@ -302,6 +302,27 @@ async fn what_became_due_is_delivered_again_after_a_restore() {
     assert_eq!(sent(resync(past, &["--delivered"])), "2 grants will be delivered again\n");
 }
 
+/// The events of that time may hide a difference.
+#[tokio::test]
+async fn a_reconciliation_that_could_not_read_an_event_does_not_succeed() {
+    let desk = Desk::open().await;
+    let begun = jiff::Timestamp::now().to_string();
+    let grant = desk.grant("ann", "5");
+    desk.settle(&grant, "delivered").await;
+    let arguments = ["rewards", "reconcile", "--from", &begun, "--until", "2999-01-01T00:00:00Z"];
+    assert_eq!(desk.run(&arguments).0, Some(0));
+    let mut connection = PgConnection::connect(&desk.database).await.unwrap();
+    let unreadable = "insert into events (lane, aggregate_type, aggregate_id, sequence, event_type, event_version,
+                                          payload, metadata, position)
+                      select lane, aggregate_type, aggregate_id, sequence + 1, event_type, '99.0', payload, '{}',
+                             position + 1
+                      from events where event_type = 'reward_delivered'";
+    sqlx::query(unreadable).execute(&mut connection).await.unwrap();
+    let (code, said, error) = desk.run(&arguments);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(error.contains("1 event of that time can't be read"), "{error}");
+}
+
 /// Answers posts with these statuses, one after the other.
 fn endpoint(statuses: [u16; 3]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
