@@ -122,7 +122,7 @@ async fn list(pool: &PgPool, filter: &Filter, format: FormatKind) -> Result<Exit
         return Ok(ExitCode::SUCCESS);
     }
     for grant in &grants {
-        let reason = grant.reason.as_deref().unwrap_or_default();
+        let reason = shown(grant.reason.as_deref().unwrap_or_default());
         outln!("{}", format!("{}  {reason}", in_short(grant)).trim_end());
     }
     match page.next {
@@ -166,7 +166,7 @@ async fn show(pool: &PgPool, grant: Uuid, format: FormatKind) -> Result<ExitCode
             }
         }
         if let Some(reason) = &delivery.reason {
-            outln!("  reason    {reason}");
+            outln!("  reason    {}", shown(reason));
         }
         let hidden = usize::try_from(delivery.attempts).unwrap_or_default();
         let hidden = hidden.saturating_sub(delivery.attempted.len());
@@ -175,8 +175,11 @@ async fn show(pool: &PgPool, grant: Uuid, format: FormatKind) -> Result<ExitCode
         }
         for Attempt { at, duration_ms, status, error, answer } in &delivery.attempted {
             let status = status.map_or_else(|| "-".to_owned(), |status| status.to_string());
-            let said = error.as_deref().or(answer.as_deref()).unwrap_or_default();
-            outln!("  {at}  {duration_ms} ms  {status}  {}", shown(said));
+            let error = shown(error.as_deref().unwrap_or_default());
+            outln!("{}", format!("  {at}  {duration_ms} ms  {status}  {error}").trim_end());
+            if let Some(answer) = answer {
+                outln!("    answer  {}", shown(answer));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

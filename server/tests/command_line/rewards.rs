@@ -323,6 +323,27 @@ async fn a_reconciliation_that_could_not_read_an_event_does_not_succeed() {
     assert!(error.contains("1 event of that time can't be read"), "{error}");
 }
 
+/// A payer chooses the texts of its answers, and a terminal obeys escape sequences.
+#[tokio::test]
+async fn texts_of_payers_are_shown_with_their_control_characters_escaped() {
+    let desk = Desk::open().await;
+    let grant = desk.grant("ann", "5");
+    desk.queue(&grant, "null").await;
+    let mut connection = PgConnection::connect(&desk.database).await.unwrap();
+    let refused = r#"update deliveries set state = 'failed', reason = E'no\x1b[2J', attempts = 1, attempted =
+        '[{"at": "2026-03-29T12:00:00Z", "duration_ms": 5, "status": 422, "error": "refused\u001b[2J",
+           "answer": "never\u001b[2J"}]'"#;
+    sqlx::query(refused).execute(&mut connection).await.unwrap();
+    sqlx::query("update reward_state set state = 'failed'").execute(&mut connection).await.unwrap();
+    let (_, listed, _) = desk.run(&["rewards", "list", "--state", "failed"]);
+    assert!(listed.contains("no\\u{1b}[2J"), "{listed}");
+    let (_, shown, _) = desk.run(&["rewards", "show", &grant]);
+    for text in ["no\\u{1b}[2J", "422  refused\\u{1b}[2J", "answer  never\\u{1b}[2J"] {
+        assert!(shown.contains(text), "{shown}");
+    }
+    assert!(!listed.contains('\u{1b}') && !shown.contains('\u{1b}'), "{shown}");
+}
+
 /// Answers posts with these statuses, one after the other.
 fn endpoint(statuses: [u16; 3]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
