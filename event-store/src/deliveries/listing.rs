@@ -140,7 +140,7 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> sqlx::Result<Option<GrantPa
 
 /// The number of last attempts shown per delivery: in a list, to bound the size of a page; and for
 /// a single grant, where all stored attempts are shown. With the delays between attempts, these
-/// cover more than eight days.
+/// cover about six days.
 const ATTEMPTS_LISTED: i32 = 20;
 const ATTEMPTS_SHOWN: i32 = 200;
 
