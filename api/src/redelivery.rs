@@ -243,6 +243,7 @@ fn filter(body: &mut HandBody) -> Filter {
     let limit = body.integer("limit", 1..=LIMIT_MAX, expected).unwrap_or(LIMIT);
     Filter {
         state: Some(state),
+        is_undelivered: false,
         kind: body.text("kind", 200),
         code: body.text("code", 200),
         channel: body.text("channel", 64),

@@ -24,6 +24,9 @@ pub struct Filter {
     /// The state as of the moment of the list. `failed` also matches
     /// [`GrantEntry::has_failed_again`].
     pub state: Option<RewardState>,
+    /// True for grants alone that are recorded as `claimed`, `delivering` or `failed`: however many
+    /// were ever delivered, only these are read.
+    pub is_undelivered: bool,
     /// The kind of reward.
     pub kind: Option<String>,
     /// The code of the reward.
@@ -166,6 +169,11 @@ async fn of_lane(
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<GrantEntry>> {
     let source = match filter.state {
+        _ if filter.is_undelivered => format!(
+            "(select * from reward_state r
+              where r.state in ('claimed', 'delivering', 'failed') and ($4::text is null or r.state = $4) and {CONDITIONS}
+              order by r.grant_id limit $6) r"
+        ),
         Some(RewardState::Failed) => format!(
             "((select * from reward_state r
                where r.state in ('claimed', 'delivering', 'failed') and r.state = $4 and {CONDITIONS}

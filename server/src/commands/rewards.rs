@@ -63,7 +63,8 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
             let again = Again::start(config, reason, delivered, to_new_payer).await?;
             let is_due = move |entry: &GrantEntry| entry.is_in_doubt_since(since, delivered);
             again.record(OperationKind::Resync, &format!("since={since}")).await?;
-            again.of_all(Filter::default(), is_due).await
+            let filter = Filter { is_undelivered: !delivered, ..Filter::default() };
+            again.of_all(filter, is_due).await
         }
         RewardsCommand::Grant {
             user,
