@@ -2,6 +2,7 @@
 
 mod fields;
 mod rewards;
+pub mod uncapped;
 
 use jiff::{SignedDuration, Timestamp};
 use plaudit_domain::action::RecentFields;
@@ -10,7 +11,7 @@ use plaudit_domain::catalogue::definition::{Measure, TaskDefinition};
 use plaudit_domain::catalogue::{Catalogue, Status};
 
 /// The path below the task, and the message.
-type Warning = (String, String);
+pub type Warning = (String, String);
 
 /// Finds the questionable parts of a task, at this time, beside the catalogue in force, and beside
 /// the fields that recent actions had.
