@@ -1,8 +1,10 @@
 //! The sender of the topic: it publishes every grant in the order of the log, lane by lane.
 
+mod begins;
+mod failing;
 pub mod publisher;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,6 +19,8 @@ use tokio::time::Instant;
 use crate::channels::{Ack, KAFKA, KafkaChannel};
 use crate::message::{self, Role};
 use crate::senders::{Desk, Report};
+pub use begins::Begins;
+pub use failing::FailingLanes;
 use publisher::{Outgoing, Publisher, Sent};
 
 /// Maximum number of records in a round, over all lanes. Far below the 100,000 records that the
@@ -52,10 +56,8 @@ pub struct KafkaSender {
     pub channel: KafkaChannel,
     pub publisher: Publisher,
     pub topic: TopicState,
-    /// Lanes with a record that the broker did not take. Only the first record of each is sent
-    /// until the broker has it: those behind it would be sent again every time, and the broker may
-    /// refuse it for good.
-    pub failing: BTreeSet<Lane>,
+    pub failing: FailingLanes,
+    pub begins: Begins,
 }
 
 /// Result of the last look for the topic.
@@ -90,7 +92,8 @@ impl KafkaSender {
         self.publisher.close().await;
     }
 
-    /// Publishes due deliveries, up to a full round. Returns the number of records.
+    /// Publishes due deliveries, up to a full round. Returns the number of records that need no
+    /// further attempt.
     async fn round(&mut self) -> Result<usize, PublishError> {
         self.desk.store(vec![]).await?;
         let lanes = self.desk.lanes();
@@ -100,6 +103,7 @@ impl KafkaSender {
         }
         let per_lane = (ROUND / lanes.len()).clamp(*PER_LANE.start(), *PER_LANE.end());
         let per_lane = i64::try_from(per_lane).unwrap_or(i64::MAX);
+        let lanes = self.begins.of(&lanes, Instant::now());
         let take = async |connection: &mut PgConnection| {
             deliveries::next_in_order(&lanes, per_lane, connection).await
         };
@@ -107,9 +111,13 @@ impl KafkaSender {
         if due.is_empty() {
             return Ok(0);
         }
-        self.keep_first_of_failing(&mut due);
+        self.begins.note_read(&due);
+        self.failing.keep_first(&mut due, &self.desk.held());
         self.find_topic().await?;
-        let due = self.desk.clear(due).await?;
+        let due = match self.channel.ack {
+            Ack::None => self.desk.hand_over(due).await?,
+            Ack::Action | Ack::Response => self.desk.clear(due).await?,
+        };
         let began = (Timestamp::now(), Instant::now());
         let outgoing = due.iter().map(|due| Outgoing {
             lane: due.lane,
@@ -123,24 +131,28 @@ impl KafkaSender {
             match sent {
                 Sent::Stored(partition, offset) => {
                     self.desk.health.resolve(&about_lane(due.lane));
-                    reports.push(self.report(due, began, partition, offset));
+                    reports.push(self.published(due, began, (partition, offset)));
+                }
+                Sent::Failed(cause) if self.failing.gives_up(due.lane, &cause, began.1) => {
+                    reports.push(self.refused(due, began, &cause));
                 }
                 Sent::Failed(cause) => drop(failed.insert(due.lane, cause)),
                 Sent::Held => {}
             }
         }
-        for report in &reports {
-            self.failing.remove(&report.due.lane);
-        }
-        self.failing.extend(failed.keys());
-        let published = reports.len();
+        let ended = reports.iter().map(|report| &report.due.lane);
+        self.failing.note(ended, failed.keys(), began.1);
+        let refused =
+            reports.iter().filter(|report| report.noted.state == DeliveryState::Failed).count();
+        let published = reports.len() - refused;
         metrics::counter!("plaudit_rewards_published_total").increment(published as u64);
         attempted("published", published);
+        attempted("refused", refused);
         attempted("failed", failed.len());
         self.desk.store(reports).await?;
         let topic = self.publisher.topic().to_owned();
         // If everything failed, the cause is not in a single lane.
-        if published == 0
+        if published + refused == 0
             && let Some((_, cause)) = failed.pop_first()
         {
             return Err(PublishError::Kafka { topic, cause });
@@ -151,42 +163,49 @@ impl KafkaSender {
             );
             self.desk.health.report(about_lane(lane), text);
         }
-        Ok(published)
+        Ok(published + refused)
     }
 
-    /// Removes all but the first record of each failing lane.
-    fn keep_first_of_failing(&mut self, due: &mut Vec<Due>) {
-        let held = self.desk.held();
-        self.failing.retain(|lane| held.contains(lane));
-        let mut seen = BTreeSet::new();
-        due.retain(|due| !self.failing.contains(&due.lane) || seen.insert(due.lane));
+    /// The outcome of a record that the broker refuses for good. Sending it again would hold up its
+    /// lane for ever.
+    fn refused(&self, due: Due, began: (Timestamp, Instant), cause: &KafkaError) -> Report {
+        let reason = format!("the broker refuses the record for good: {cause}");
+        let verdict = Some(Verdict::Failed { reason: reason.clone() });
+        self.outcome(due, began, (DeliveryState::Failed, verdict), (Some(reason), None))
     }
 
-    fn report(
+    fn published(
         &self,
         due: Due,
-        (at, began): (Timestamp, Instant),
-        partition: i32,
-        offset: i64,
+        began: (Timestamp, Instant),
+        (partition, offset): (i32, i64),
     ) -> Report {
         // A copy is finished once it is published; another channel leads to the payer.
         let is_confirmed = !due.pays || self.channel.ack == Ack::None;
+        let state = if is_confirmed { DeliveryState::Delivered } else { DeliveryState::Sent };
+        let verdict = is_confirmed.then_some(Verdict::Delivered);
+        let answer = Some(format!("partition {partition}, offset {offset}"));
+        self.outcome(due, began, (state, verdict), (None, answer))
+    }
+
+    fn outcome(
+        &self,
+        due: Due,
+        (at, began): (Timestamp, Instant),
+        (state, verdict): (DeliveryState, Option<Verdict>),
+        (error, answer): (Option<String>, Option<String>),
+    ) -> Report {
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let noted = Noted {
             lane: due.lane,
             grant: due.reward.grant,
-            state: if is_confirmed { DeliveryState::Delivered } else { DeliveryState::Sent },
+            state,
             redeliveries: due.redeliveries,
             wait: Duration::ZERO,
             acknowledged_within: self.channel.ack_within,
-            attempt: Attempt {
-                at,
-                duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-                status: None,
-                error: None,
-                answer: Some(format!("partition {partition}, offset {offset}")),
-            },
+            attempt: Attempt { at, duration_ms, status: None, error, answer },
         };
-        Report { due, verdict: is_confirmed.then_some(Verdict::Delivered), noted }
+        Report { due, verdict, noted }
     }
 
     /// Drops the problems of lanes that other processes hold now.

@@ -17,7 +17,6 @@ mod upkeep;
 mod waits;
 pub mod webhook;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ use channels::KAFKA;
 pub use event_topic::EventTopic;
 use kafka::publisher::Publisher;
 pub use kafka::publisher::Topic;
-use kafka::{KafkaSender, TopicState};
+use kafka::{Begins, FailingLanes, KafkaSender, TopicState};
 use outbox::Outbox;
 use senders::Senders;
 use upkeep::Upkeep;
@@ -51,7 +50,13 @@ pub struct DeliveryOptions {
     pub topic: Topic,
     /// The channels, which choose the payer of each grant.
     pub channels: Channels,
+    /// The time for which a record is tried that the broker refuses whenever it is sent, as one
+    /// that is too long for the topic. Then its delivery fails, and the rewards behind it are sent.
+    pub refused_for: Duration,
 }
+
+/// [`DeliveryOptions::refused_for`] of the program. Long enough to raise the topic's limit.
+pub const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// Error at the start of the delivery.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +95,7 @@ impl Delivery {
         stop: &CancellationToken,
     ) -> Result<Self, StartError> {
         let publisher = Publisher::new(&options.topic)?;
-        let channels = &options.channels;
+        let (channels, refused_for) = (&options.channels, options.refused_for);
         let client = |w: &channels::WebhookChannel| Client::new(w.timeout, w.allow_private);
         let clients =
             channels.webhooks.iter().map(client).collect::<Result<Vec<_>, reqwest::Error>>()?;
@@ -114,8 +119,9 @@ impl Delivery {
             let (desk, channel) = (desk(KAFKA), channels.kafka.clone());
             move || {
                 let (desk, channel, publisher) = (desk.clone(), channel.clone(), publisher.clone());
-                let (topic, failing) = (TopicState::Unknown, BTreeSet::new());
-                KafkaSender { desk, channel, publisher, topic, failing }.run()
+                let failing = FailingLanes::new(refused_for);
+                let (topic, begins) = (TopicState::Unknown, Begins::default());
+                KafkaSender { desk, channel, publisher, topic, failing, begins }.run()
             }
         };
         let name = "the sender of the topic".to_owned();

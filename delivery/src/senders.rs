@@ -1,6 +1,7 @@
 //! Code shared by the senders of all channels: their lanes, how they are woken, and how they change
 //! the users' histories.
 
+mod handing_over;
 mod in_flight;
 mod reports;
 mod stuck_lanes;
@@ -14,7 +15,7 @@ use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{Reward, RewardState};
 use plaudit_event_store::deliveries::Due;
 use plaudit_event_store::pool::Borrowed;
-use plaudit_event_store::rewards::grants;
+use plaudit_event_store::rewards::{RewardPlace, grants};
 use plaudit_event_store::{Applied, Batch, ExecuteError, Executor, Item, Origin, Outcome, Work};
 use plaudit_followers::bounded::{CALL_MAX, within};
 use plaudit_followers::{FollowerHealth, HeldLanes, Subject};
@@ -89,6 +90,7 @@ impl Senders {
             stop,
             unstored: Vec::new(),
             stuck: StuckLanes::default(),
+            handed_over: BTreeMap::new(),
         }
     }
 }
@@ -108,6 +110,8 @@ pub struct Desk {
     /// until they are, so that nothing is sent twice because of them.
     unstored: Vec<Report>,
     stuck: StuckLanes,
+    /// The last place of each lane that this sender stored as handed over.
+    handed_over: BTreeMap<Lane, RewardPlace>,
 }
 
 impl Desk {
@@ -173,7 +177,7 @@ impl Desk {
     /// a revoked reward is never sent to its payer. Copies start nothing in the history; revoked
     /// ones are left out as well.
     pub async fn clear(&mut self, due: Vec<Due>) -> Result<Vec<Due>, ExecuteError> {
-        let mut unclear = self.revoked_copies(&due).await?;
+        let mut unclear = self.revoked(due.iter().filter(|due| !due.pays)).await?;
         let mut by_user: BTreeMap<(Lane, &UserId), Vec<Reward>> = BTreeMap::new();
         for due in due.iter().filter(|due| due.pays) {
             by_user.entry((due.lane, &due.user)).or_default().push(due.reward.clone());
@@ -195,10 +199,12 @@ impl Desk {
         Ok(due.into_iter().filter(is_clear).collect())
     }
 
-    /// Returns the grants of those copies whose rewards were revoked.
-    async fn revoked_copies(&self, due: &[Due]) -> Result<BTreeSet<Uuid>, ExecuteError> {
-        let copies = due.iter().filter(|due| !due.pays);
-        let keys: Vec<_> = copies.map(|due| (due.lane, due.reward.grant)).collect();
+    /// Returns the grants among these that were revoked.
+    async fn revoked(
+        &self,
+        due: impl Iterator<Item = &Due>,
+    ) -> Result<BTreeSet<Uuid>, ExecuteError> {
+        let keys: Vec<_> = due.map(|due| (due.lane, due.reward.grant)).collect();
         if keys.is_empty() {
             return Ok(BTreeSet::new());
         }

@@ -2,6 +2,7 @@
 //! those that are due and store the outcome.
 
 mod again;
+pub mod handoffs;
 mod listing;
 mod new_payer;
 mod report;
@@ -98,6 +99,8 @@ pub struct Due {
     pub user: UserId,
     /// The reward.
     pub reward: Reward,
+    /// The position in the log of the event that made it payable.
+    pub place: RewardPlace,
     /// The channel that delivers it.
     pub channel: String,
     /// True if the channel leads to the payer.
@@ -178,14 +181,16 @@ async fn insert(rows: &[Queued], sql: &str, connection: &mut PgConnection) -> sq
     Ok(())
 }
 
-/// Returns the next deliveries of the ordered channel: the first of each lane, in order of the log.
+/// Returns the next deliveries of the ordered channel: the first of each lane, in order of the log,
+/// from the given position on.
 pub async fn next_in_order(
-    lanes: &[Lane],
+    lanes: &[(Lane, i64)],
     per_lane: i64,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<Due>> {
     let rows = sqlx::query(include_str!("deliveries/next_in_order.sql"))
-        .bind(numbers(lanes))
+        .bind(lanes.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|(_, from)| *from).collect::<Vec<_>>())
         .bind(per_lane)
         .fetch_all(&mut *connection)
         .await?;

@@ -81,6 +81,7 @@ fn without_answer(error: &JoinError) -> Posted {
 mod tests {
     use plaudit_domain::lane::Lane;
     use plaudit_domain::user_tasks::Reward;
+    use plaudit_event_store::rewards::RewardPlace;
     use serde_json::json;
     use uuid::Uuid;
 
@@ -96,6 +97,7 @@ mod tests {
             lane: Lane(0),
             user: "ann".parse().unwrap(),
             reward,
+            place: RewardPlace { position: 1, ordinal: 0 },
             channel: "pay".to_owned(),
             pays: true,
             attempts: 0,

@@ -4,16 +4,20 @@
 use std::time::Duration;
 
 use plaudit_delivery::message::{self, Role};
+use plaudit_delivery::{Channels, DeliveryOptions};
+use plaudit_domain::user_tasks::{Reward, RewardState};
 use plaudit_embedded::test_cluster;
 use plaudit_embedded::waiting::within;
+use plaudit_event_store::{Outcome, deliveries};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::revocations::{grant, grant_of};
+use crate::revocations::{grant, grant_of, revoke};
 use crate::world::{Deliverer, PARTITIONS, World, eventually, user_id};
 
 /// The topic's limit on the size of a record, in bytes.
@@ -94,4 +98,77 @@ async fn a_kafka_client_that_failed_for_good_is_replaced() {
     let deliverer = deliver(&world, Some("enable.gapless.guarantee"));
     deliverer.until_problem(&["can't be published"]).await;
     until_ended_in_order(&world, deliverer, &long, &short).await;
+}
+
+/// The states of two rewards, each with that of its delivery, which is empty until it is queued.
+async fn states(world: &World, grants: [Uuid; 2]) -> [(RewardState, String); 2] {
+    let mut states = Vec::new();
+    for grant in grants {
+        let entry = deliveries::find(&world.pool, grant).await.unwrap().unwrap();
+        let delivery = entry.deliveries.first().map(|delivery| delivery.state.clone());
+        states.push((entry.state, delivery.unwrap_or_default()));
+    }
+    states.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn rule_23_a_record_that_the_broker_refuses_for_good_is_given_up_and_named() {
+    let (world, long, short) = too_long_and_short().await;
+    let options = DeliveryOptions { refused_for: Duration::ZERO, ..world.options() };
+    let deliverer = world.deliver_with(&options);
+    eventually("the first one is given up, and the second one sent", async || {
+        let [(of_long, long), (_, short)] = states(&world, [long, short]).await;
+        let ended = of_long == RewardState::Failed && long == "failed" && short == "sent";
+        ended.then_some(())
+    })
+    .await;
+    deliverer.until_well().await;
+    let entry = deliveries::find(&world.pool, long).await.unwrap().unwrap();
+    let reason = entry.deliveries[0].reason.clone().unwrap();
+    assert!(reason.contains("refuses the record for good"), "{reason}");
+    // Once the limit is raised, an operator has it sent again.
+    raise_limit(&world).await;
+    world.redeliver("ann", long).await;
+    eventually("the first one is sent", async || ids(&world).await.contains(&long).then_some(()))
+        .await;
+    deliverer.stop().await;
+}
+
+/// A topic whose payer confirms nothing gets rewards without an event before each. What a process
+/// that was stopped may have published can't be revoked all the same, until it is known.
+#[tokio::test]
+async fn rule_16_what_a_stopped_process_may_have_published_is_not_revoked() {
+    let (world, long, short) = too_long_and_short().await;
+    let channels = json!([{"name": "kafka", "type": "kafka", "ack": "none"}]);
+    let channels = Channels::parse(&channels.to_string()).unwrap();
+    let options = DeliveryOptions { channels, ..world.options() };
+    let deliverer = world.deliver_with(&options);
+    deliverer.until_problem(&["can't be published"]).await;
+    deliverer.stop().await;
+    assert_eq!(world.events_of("ann").await, ["reward_granted", "reward_granted"]);
+    let outcome = revoke(&world, &reward(&world, long).await).await;
+    assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+    // What was granted since then is not under way.
+    let later = grant(&world, "three").await;
+    let outcome = revoke(&world, &later).await;
+    assert!(matches!(outcome, Outcome::ChangedByHand(_)), "{outcome:?}");
+
+    raise_limit(&world).await;
+    let deliverer = world.deliver_with(&options);
+    eventually("both are delivered", async || {
+        let all = states(&world, [long, short]).await;
+        all.iter().all(|(state, _)| *state == RewardState::Delivered).then_some(())
+    })
+    .await;
+    world.until_caught_up().await;
+    deliverer.stop().await;
+    assert!(!ids(&world).await.contains(&later.grant));
+    let outcome = revoke(&world, &reward(&world, long).await).await;
+    assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+    let events = world.events_of("ann").await;
+    assert!(!events.contains(&"delivery_started".to_owned()), "{events:?}");
+}
+
+async fn reward(world: &World, grant: Uuid) -> Reward {
+    deliveries::find(&world.pool, grant).await.unwrap().unwrap().row.reward
 }

@@ -91,6 +91,7 @@ impl World {
                 properties: BTreeMap::new(),
             },
             channels: Channels::default(),
+            refused_for: plaudit_delivery::REFUSED_FOR,
         }
     }
 

@@ -98,6 +98,9 @@ pub struct Listed {
     /// The time at which it became delivered, failed, revoked or replaced.
     #[serde(skip)]
     pub settled_at: Option<Timestamp>,
+    /// True if the broker may have it although no attempt is noted.
+    #[serde(skip)]
+    pub may_be_published: bool,
 }
 
 /// A page of grants.
@@ -298,5 +301,6 @@ fn listed(row: &PgRow) -> sqlx::Result<Listed> {
         due_at: at(8)?,
         give_up_at: at(9)?,
         settled_at: at(10)?,
+        may_be_published: row.try_get(11)?,
     })
 }

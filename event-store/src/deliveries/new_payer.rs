@@ -56,8 +56,10 @@ impl GrantEntry {
     pub fn new_payer(&self, routes: &PayerRoutes) -> Option<NewPayer> {
         let (reward, to_payer) = (&self.row.reward, self.deliveries.iter().find(|d| d.pays)?);
         let new = routes.0(&reward.kind, &reward.code)?;
-        // The state changes to `Delivering` before the first attempt is noted.
+        // The state changes to `Delivering` before the first attempt is noted, or the topic's place
+        // is stored.
         let was_sent = to_payer.attempts > 0
+            || to_payer.may_be_published
             || to_payer.state == DeliveryState::Sent.as_str()
             || matches!(self.row.state, RewardState::Delivering | RewardState::Delivered);
         let (grant, asked) = (reward.grant, to_payer.channel.clone());

@@ -1,5 +1,5 @@
 select d.lane, d.grant_id, d.user_id, d.reward, d.channel, d.pays, d.attempts - d.attempts_before as attempts, d.state, d.reason,
-       d.redeliveries, d.acknowledged,
+       d.redeliveries, d.acknowledged, d.position, d.ordinal,
        extract(epoch from d.give_up_at - now())::double precision as time_left
 from unnest($1::smallint[]) l (lane)
 cross join lateral (

@@ -89,6 +89,7 @@ mod tests {
             due_at: None,
             give_up_at: None,
             settled_at: settled.map(at),
+            may_be_published: false,
         };
         let user = "ann".to_owned().try_into().unwrap();
         let state = row.state;

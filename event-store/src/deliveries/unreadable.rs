@@ -10,6 +10,7 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::{DeliveryState, Due};
+use crate::rewards::RewardPlace;
 use crate::states::undecodable;
 
 /// Reads these rows. An unreadable delivery is marked as failed, with the reason; a redelivery by
@@ -49,6 +50,7 @@ fn due_of(row: &PgRow) -> sqlx::Result<Due> {
         lane: Lane(row.try_get("lane")?),
         user: user.try_into().map_err(undecodable)?,
         reward: row.try_get::<Json<Reward>, _>("reward")?.0,
+        place: RewardPlace { position: row.try_get("position")?, ordinal: row.try_get("ordinal")? },
         channel: row.try_get("channel")?,
         pays: row.try_get("pays")?,
         attempts: row.try_get("attempts")?,

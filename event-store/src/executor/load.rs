@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use super::decide::{Loaded, LoadedPast, Needed, NeededPast, chunks_needed};
 use crate::backfills::{actions, bounds};
 use crate::batch::Item;
+use crate::deliveries::handoffs;
 use crate::error::ExecuteError;
 use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
@@ -70,6 +71,7 @@ pub async fn load(
     loaded.add_claims(found);
     loaded.add_waiting(waiting);
     loaded.add_grants(found_grants);
+    loaded.set_under_way(&handoffs::under_way(&needed.under_way, tx).await?);
     Ok((loaded, needed.users))
 }
 

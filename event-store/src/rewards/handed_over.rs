@@ -16,8 +16,9 @@ use crate::instant;
 pub const MAY_BE_PAID: &str = "the grant was handed to its payer before it was revoked, and may have been paid: ask the \
                                payer, or compare with its payments (`plaudit rewards reconcile --against`)";
 
-/// Returns the grants among these that were ever handed to their payers. The log records this
-/// before anything is sent, so grants left out were never sent.
+/// Returns the grants among these that were ever handed to their payers. Either the log records
+/// this before anything is sent, or a revocation is refused until the delivery has ended. So grants
+/// that are left out and can be revoked were never sent.
 pub async fn handed_over(
     lane: Lane,
     user: &UserId,

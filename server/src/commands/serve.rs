@@ -106,6 +106,7 @@ impl Parts {
             parts.delivery = Some(DeliveryOptions {
                 topic: topic(config, config.require("kafka.rewards_topic")?)?,
                 channels: channels(config)?,
+                refused_for: plaudit_delivery::REFUSED_FOR,
             });
             parts.events = events_topic(config)?;
         }

@@ -29,7 +29,9 @@ fn label(from: S, transition: T) -> &'static str {
         (T::GrantAtPeriodEnd, _) => "not claimed by the end of its period, at_period_end grant",
         (T::GrantFromBudget, _) => "the budget holds it",
         (T::HandOver, _) => "handed to the payer",
-        (T::Confirm, S::Claimed) => "the payer confirms before it was sent",
+        (T::Confirm, S::Claimed) => {
+            "the payer confirms before it was sent, or ack none and the topic has it"
+        }
         (T::Confirm, S::Failed) => "the payer confirms late",
         (T::Confirm, _) => "the payer confirms",
         (T::Fail, S::Claimed) => "it could not be handed over in time",

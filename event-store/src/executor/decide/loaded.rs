@@ -1,9 +1,10 @@
 //! The rows loaded for a batch.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use plaudit_domain::catalogue::BudgetsUsed;
 use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::user_tasks::RewardState;
 use uuid::Uuid;
 
 use crate::acknowledgements::IgnoredAcknowledgements;
@@ -64,6 +65,18 @@ impl Loaded {
         }
         self.claimed = found.receipts;
         self.more_claimable = found.more;
+    }
+
+    /// Marks claimed grants that may be with the broker already as being delivered.
+    pub fn set_under_way(&mut self, under_way: &BTreeSet<Uuid>) {
+        if under_way.is_empty() {
+            return;
+        }
+        for grant in self.states.values_mut().flat_map(|loaded| loaded.state.grants.values_mut()) {
+            if grant.state == RewardState::Claimed && under_way.contains(&grant.reward.grant) {
+                grant.state = RewardState::Delivering;
+            }
+        }
     }
 
     /// Adds the grants that were looked up to the states.

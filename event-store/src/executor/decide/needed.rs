@@ -37,6 +37,8 @@ pub struct Needed {
     /// The claims, each with the maximum number of milestones to load.
     pub claims: BTreeMap<ClaimLookup, i64>,
     pub grants: BTreeSet<GrantLookup>,
+    /// Grants to revoke or redeliver, which may be under way although no event says so.
+    pub under_way: BTreeSet<(Lane, Uuid)>,
     pub settled: SettledUsers,
     /// The budget windows that the items may draw on.
     pub budgets: BTreeSet<BudgetKey>,
@@ -111,6 +113,8 @@ impl Needed {
                 }
                 Work::ByHand { key, command, revoked } => {
                     needed.requests.push((item.lane, key.clone()));
+                    let grant = by_hand::grant_of(command).map(|grant| (item.lane, grant));
+                    needed.under_way.extend(grant);
                     let tasks = needed.tasks_of(item.lane, &key.user);
                     tasks.extend(by_hand::tasks_of(command, catalogue));
                     if let Some(Reward { task, period, milestone, .. }) = revoked.as_deref() {
@@ -125,9 +129,13 @@ impl Needed {
                         *needed.claims.entry(lookup).or_default() += 1;
                     }
                 }
-                Work::StartDeliveries { user, .. }
-                | Work::SettleDeliveries { user, .. }
-                | Work::Redeliver { user, .. } => drop(needed.tasks_of(item.lane, user)),
+                Work::Redeliver { user, grant, .. } => {
+                    needed.under_way.insert((item.lane, *grant));
+                    needed.tasks_of(item.lane, user);
+                }
+                Work::StartDeliveries { user, .. } | Work::SettleDeliveries { user, .. } => {
+                    needed.tasks_of(item.lane, user);
+                }
                 Work::Park(_) | Work::SettleBackfills => {}
             }
             needed.grants.extend(deliveries::grants_of(item));

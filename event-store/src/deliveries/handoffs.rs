@@ -1,0 +1,89 @@
+//! `topic_handoffs`: how far the rewards of a lane may be with the broker.
+//!
+//! A topic whose payer confirms nothing needs no event before a reward is sent: it is delivered
+//! once the broker has it. A revocation must still know whether a reward is under way, also after
+//! the process that sent it was killed. So the sender stores the place up to which it publishes
+//! before it does, under the lane's lock, which a revocation holds as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use plaudit_domain::lane::Lane;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::lanes::{self, Contention, LaneWait, LockOutcome};
+use crate::rewards::RewardPlace;
+
+/// Time limit for waiting for a lane that another session holds. Batches hold lanes for
+/// milliseconds.
+const LANE_WAIT: Duration = Duration::from_millis(250);
+
+/// A place up to which the rewards of a lane are about to be published.
+#[derive(Debug, Clone, Copy)]
+pub struct Handoff {
+    /// The lane.
+    pub lane: Lane,
+    /// The place of the last reward that may be published.
+    pub up_to: RewardPlace,
+    /// The place that the caller stored before, if it knows it. It is deleted.
+    pub before: Option<RewardPlace>,
+}
+
+/// Stores handoffs, in the caller's transaction. Returns what kept lanes from being locked; the
+/// caller must then roll back, and nothing is stored.
+pub async fn begin(
+    handoffs: &[Handoff],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Option<Contention>> {
+    let lanes: BTreeSet<Lane> = handoffs.iter().map(|handoff| handoff.lane).collect();
+    match lanes::lock(&lanes, LaneWait::UpTo(LANE_WAIT), connection).await? {
+        LockOutcome::Locked(_) => {}
+        LockOutcome::Busy(contention) => return Ok(Some(contention)),
+    }
+    let in_lanes: Vec<i16> = handoffs.iter().map(|handoff| handoff.lane.0).collect();
+    let positions: Vec<i64> = handoffs.iter().map(|handoff| handoff.up_to.position).collect();
+    let ordinals: Vec<i32> = handoffs.iter().map(|handoff| handoff.up_to.ordinal).collect();
+    sqlx::query(include_str!("begin_handoffs.sql"))
+        .bind(&in_lanes)
+        .bind(&positions)
+        .bind(&ordinals)
+        .execute(&mut *connection)
+        .await?;
+    let from: Vec<_> = handoffs.iter().map(|h| h.before.map(|before| before.position)).collect();
+    sqlx::query(include_str!("end_handoffs.sql"))
+        .bind(&in_lanes)
+        .bind(&positions)
+        .bind(&ordinals)
+        .bind(from)
+        .execute(connection)
+        .await?;
+    Ok(None)
+}
+
+/// Returns the grants among these that wait in the table and may be with the broker already.
+pub async fn under_way(
+    grants: &BTreeSet<(Lane, Uuid)>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<BTreeSet<Uuid>> {
+    if grants.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let found: Vec<Uuid> = sqlx::query_scalar(include_str!("under_way.sql"))
+        .bind(grants.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(grants.iter().map(|(_, grant)| *grant).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    Ok(found.into_iter().collect())
+}
+
+/// The last place that each lane's deliveries reach, in the order of the log.
+pub fn last_places(due: impl Iterator<Item = (Lane, RewardPlace)>) -> BTreeMap<Lane, RewardPlace> {
+    let mut last = BTreeMap::new();
+    for (lane, place) in due {
+        last.entry(lane)
+            .and_modify(|last: &mut RewardPlace| *last = place.max(*last))
+            .or_insert(place);
+    }
+    last
+}
