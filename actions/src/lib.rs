@@ -5,6 +5,7 @@
 
 pub mod cloud_events;
 pub mod formats;
+pub mod memory;
 pub mod record;
 pub mod sources;
 pub mod topic_name;

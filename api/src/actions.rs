@@ -113,7 +113,7 @@ async fn computed<T>(state: &ApiState, bytes: usize, compute: impl FnOnce() -> T
 }
 
 /// Returns the latest time that an action may have.
-fn latest(received_at: Timestamp, tolerance: Duration) -> Timestamp {
+pub(crate) fn latest(received_at: Timestamp, tolerance: Duration) -> Timestamp {
     received_at.checked_add(tolerance).unwrap_or(Timestamp::MAX)
 }
 

@@ -6,6 +6,7 @@ use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use plaudit_domain::calendar::PeriodKey;
+use plaudit_domain::expression::EXACT_DOUBLE_MAX;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::screen::{TaskScreenState, state_of_task};
 use plaudit_domain::user_tasks::ClaimRejection;
@@ -238,12 +239,10 @@ impl ClaimRequest {
     }
 }
 
-/// Reads an integer; as in actions, a zero fraction is allowed.
+/// Reads an integer; as in actions, a zero fraction is allowed where it is exact.
 pub fn integer(value: &Value) -> Option<i64> {
-    // 2^53: up to here every integer has an exact `f64`.
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     value.as_i64().or_else(|| {
-        let float = value.as_f64().filter(|f| f.fract() == 0.0 && f.abs() <= EXACT_MAX)?;
+        let float = value.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < EXACT_DOUBLE_MAX)?;
         #[expect(clippy::cast_possible_truncation, reason = "the value has no fraction and fits")]
         Some(float as i64)
     })
@@ -267,6 +266,19 @@ mod tests {
         };
         assert_eq!(read(json!({"period": "2026-03", "milestone": 7})), named);
         assert_eq!(read(json!({"period": "2026-03", "milestone": 7.0})), named);
+    }
+
+    /// 9007199254740993.0 is read as the double ...992, so neither can be told from the other.
+    #[test]
+    fn an_integer_with_a_fraction_is_exact_or_refused() {
+        let read = |text: &str| integer(&serde_json::from_str(text).unwrap());
+        assert_eq!(read("9007199254740991.0"), Some(9_007_199_254_740_991));
+        assert_eq!(read("-9007199254740991.0"), Some(-9_007_199_254_740_991));
+        assert_eq!(read("9007199254740993"), Some(9_007_199_254_740_993));
+        for inexact in ["9007199254740992.0", "9007199254740993.0", "-9007199254740993.0", "1e300"]
+        {
+            assert_eq!(read(inexact), None, "{inexact}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod error;
 mod explanation;
 mod history;
 mod reconciliation;
+mod seen_values;
 mod simulation;
 mod state;
 mod why;
@@ -22,4 +23,4 @@ pub use simulation::{
     SimulationInput, UnmovedTask,
 };
 pub use state::{InvalidMoment, Moment, StateAt};
-pub use why::{ActionVerdict, Obstacle, PreparedWhy, Why, WhyError};
+pub use why::{ActionVerdict, Obstacle, PreparedWhy, Why, WhyError, WhyInput};

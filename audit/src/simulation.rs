@@ -38,6 +38,8 @@ pub struct SimulationInput {
     pub actions: Vec<Action>,
     /// Tasks as they would be published. Empty: the catalogue in force is used.
     pub drafts: Vec<TaskDefinition>,
+    /// The latest time of an action that would not be parked as one from the future. Absent: any.
+    pub latest: Option<Timestamp>,
 }
 
 /// The outcome of a dry run. Nothing was written.
@@ -65,6 +67,9 @@ pub struct SimulatedAction {
     pub time: Timestamp,
     /// True if an action with this identity was decided before, so that nothing would happen.
     pub duplicate: bool,
+    /// The reason why the action would be parked now; absent if it would not. Its events are those
+    /// of its release.
+    pub parked: Option<String>,
     /// The events that would be stored, in order.
     pub events: Vec<Event>,
     /// The tasks that would not move.
@@ -119,6 +124,7 @@ pub struct PreparedSimulation {
     seen: HashSet<Uuid>,
     /// The use of the budgets that the actions may draw on. A dry run consumes none of them.
     budgets_used: BudgetsUsed,
+    latest: Option<Timestamp>,
     now: Timestamp,
 }
 
@@ -130,7 +136,7 @@ impl Simulation {
         catalogue: &CatalogueStore,
         pool: &PgPool,
     ) -> Result<PreparedSimulation, SimulationError> {
-        let SimulationInput { user, actions, drafts } = input;
+        let SimulationInput { user, actions, drafts, latest } = input;
         if let Some(expected) = &user {
             let other = actions.iter().position(|action| action.user != *expected);
             if let Some(index) = other {
@@ -178,6 +184,7 @@ impl Simulation {
             states,
             seen,
             budgets_used,
+            latest,
             now,
         })
     }
@@ -195,6 +202,7 @@ impl PreparedSimulation {
             mut states,
             mut seen,
             mut budgets_used,
+            latest,
             now,
         } = self;
         let catalogue = with_drafts.as_ref().unwrap_or(&in_force);
@@ -222,6 +230,9 @@ impl PreparedSimulation {
             }
             let Action { user, source, id, kind, occurred_at, .. } = action;
             let time = occurred_at;
+            let parked = latest.filter(|latest| !duplicate && time > *latest).map(|_| {
+                format!("from the future: it would be parked, and could be released from {time} on")
+            });
             simulated.push(SimulatedAction {
                 user,
                 source,
@@ -229,6 +240,7 @@ impl PreparedSimulation {
                 kind,
                 time,
                 duplicate,
+                parked,
                 events,
                 unmoved,
             });

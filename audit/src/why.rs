@@ -1,5 +1,7 @@
 //! The reasons why a task does not move for a user.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use plaudit_domain::action::Action;
 use plaudit_domain::calendar::Period;
@@ -7,18 +9,33 @@ use plaudit_domain::catalogue::definition::Audience;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
-use plaudit_domain::user_tasks::{self, Event, Outlook, outlook};
+use plaudit_domain::user_tasks::{self, Event, Outlook, UserTasks, outlook};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{off_the_runtime, parked, reader};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::error::AuditError;
 use crate::history::EventEntry;
+use crate::seen_values;
 use crate::simulation::{
     PreparedSimulation, SimulatedAction, Simulation, SimulationError, SimulationInput, UnmovedTask,
 };
+
+/// The question why a task does not move.
+#[derive(Debug, Clone)]
+pub struct WhyInput {
+    /// The user.
+    pub user: UserId,
+    /// The task.
+    pub task: TaskId,
+    /// An action to try.
+    pub action: Option<Action>,
+    /// The latest time of an action that would not be parked as one from the future. Absent: any.
+    pub latest: Option<Timestamp>,
+}
 
 /// The reasons why a task does not move for a user.
 #[derive(Debug, Serialize)]
@@ -56,6 +73,8 @@ pub struct Obstacle {
 pub struct ActionVerdict {
     /// True if an action with this identity was decided before, so that nothing would happen.
     pub duplicate: bool,
+    /// The reason why the action would be parked now; absent if it would not.
+    pub parked: Option<String>,
     /// The events of the task that would be stored.
     pub events: Vec<Event>,
     /// The reason why the task would not move; absent if it would.
@@ -93,13 +112,13 @@ pub struct PreparedWhy {
 impl Why {
     /// Reads the data for the explanation.
     pub async fn prepare(
-        user: UserId,
-        id: &TaskId,
-        action: Option<Action>,
+        input: WhyInput,
         lane_count: LaneCount,
         catalogue: &CatalogueStore,
         pool: &PgPool,
     ) -> Result<PreparedWhy, WhyError> {
+        let WhyInput { user, task: id, action, latest } = input;
+        let id = &id;
         let lane = Lane::of(user.as_str(), lane_count);
         let known = catalogue.newest(pool).await.map_err(AuditError::from)?;
         let task = known.task(id).ok_or_else(|| WhyError::UnknownTask(id.clone()))?;
@@ -118,12 +137,12 @@ impl Why {
         let blocking = blocking.map_err(AuditError::from)?.first().map(|parked| parked.id);
         let Outlook { obstacles: found, withheld_by, is_held } =
             off_the_runtime(|| outlook(&user, &state, task, at));
-        let (obstacles, delays) =
-            (obstacles(id, blocking, found), delays(id, &withheld_by, is_held));
+        let obstacles = obstacles(id, blocking, found, (&user, &state));
+        let delays = delays(id, &withheld_by, is_held);
         let prepared = match action {
             Some(action) => {
                 let user = Some(user.clone());
-                let input = SimulationInput { user, actions: vec![action], drafts: vec![] };
+                let input = SimulationInput { user, actions: vec![action], drafts: vec![], latest };
                 Some(Simulation::prepare(input, lane_count, catalogue, pool).await?)
             }
             None => None,
@@ -147,10 +166,10 @@ impl PreparedWhy {
 }
 
 fn verdict(simulated: SimulatedAction, task: &TaskId) -> ActionVerdict {
-    let SimulatedAction { duplicate, events, unmoved, .. } = simulated;
+    let SimulatedAction { duplicate, parked, events, unmoved, .. } = simulated;
     let events = events.into_iter().filter(|event| event.task() == Some(task)).collect();
     let unmoved = unmoved.into_iter().find(|unmoved| unmoved.task == *task);
-    ActionVerdict { duplicate, events, unmoved }
+    ActionVerdict { duplicate, parked, events, unmoved }
 }
 
 fn refused(page: Vec<reader::Entry>, task: &TaskId) -> Result<Vec<EventEntry>, AuditError> {
@@ -169,23 +188,34 @@ fn obstacles(
     id: &TaskId,
     blocking: Option<Uuid>,
     found: Vec<user_tasks::Obstacle>,
+    of: (&UserId, &UserTasks),
 ) -> Vec<Obstacle> {
     let parked = blocking.map(|parked| {
         let help = "release or discard that one first";
         let detail = format!("the user's actions wait behind the parked record {parked}; {help}");
         Obstacle { reason: "parked", detail }
     });
-    parked.into_iter().chain(found.into_iter().map(|obstacle| described(id, obstacle))).collect()
+    parked
+        .into_iter()
+        .chain(found.into_iter().map(|obstacle| described(id, obstacle, of)))
+        .collect()
 }
 
-fn described(id: &TaskId, obstacle: user_tasks::Obstacle) -> Obstacle {
+fn described(
+    id: &TaskId,
+    obstacle: user_tasks::Obstacle,
+    (user, state): (&UserId, &UserTasks),
+) -> Obstacle {
     use user_tasks::Obstacle as Found;
     let (reason, detail) = match obstacle {
         Found::Paused => {
             ("paused", format!("the task is paused; `plaudit tasks resume {id}` resumes it"))
         }
         Found::Retired => ("retired", "the task is retired for good".to_owned()),
-        Found::OutsideAudience(audience) => ("not_in_audience", outside(&audience)),
+        Found::OutsideAudience(audience) => {
+            let saw = seen_values::of_user(&audience, user, state);
+            ("not_in_audience", outside(&audience, &saw))
+        }
         Found::OutsideWindow(window) => {
             let end = |at: Option<Timestamp>| at.map_or("open".to_owned(), |at| at.to_string());
             let (from, until) = (end(window.from), end(window.until));
@@ -217,14 +247,18 @@ fn described(id: &TaskId, obstacle: user_tasks::Obstacle) -> Obstacle {
     Obstacle { reason, detail }
 }
 
-fn outside(audience: &Audience) -> String {
+fn outside(audience: &Audience, saw: &Map<String, Value>) -> String {
     let mut conditions: Vec<String> =
         audience.filter.iter().map(|f| format!("where: {f}")).collect();
     if let Some(share) = audience.share {
         conditions.push(format!("percent: {}", f64::from(u32::from(share)) / 100.0));
     }
+    let saw = saw.iter().fold(String::new(), |mut text, (path, value)| {
+        let _ = write!(text, "; {path} = {value}");
+        text
+    });
     let kept = "what the user earned stays claimable";
-    format!("the user is outside the task's audience ({}); {kept}", conditions.join(", "))
+    format!("the user is outside the task's audience ({}{saw}); {kept}", conditions.join(", "))
 }
 
 fn next_begins(period: &Period, otherwise: &str) -> String {

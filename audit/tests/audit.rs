@@ -87,3 +87,32 @@ async fn a_state_before_the_unreadable_event_is_shown_and_a_later_one_says_what_
         assert!(error.to_string().contains("event 2 of user ann"), "{error}");
     }
 }
+
+/// A database's clock gets adjusted, so a later event may have an earlier time.
+#[tokio::test]
+async fn the_history_between_two_times_is_complete_though_the_clock_was_set_back() {
+    let (pool, lane, ann) = database().await;
+    sqlx::query(
+        "insert into events (lane, aggregate_type, aggregate_id, sequence, event_type, event_version,
+                             payload, metadata, position, recorded_at)
+         select $1, 'UserTasks', 'ann', n, 'user_updated', '1.0', $2, '{}', n,
+                '2026-03-29T10:00:00Z'::timestamptz + make_interval(mins => minute)
+         from unnest('{10,30,20,40,25}'::int[]) with ordinality t (minute, n)",
+    )
+    .bind(lane.0)
+    .bind(updated("UTC"))
+    .execute(&pool)
+    .await
+    .unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    let time = |minute| Some(format!("2026-03-29T10:{minute}:00Z").parse().unwrap());
+    let (mut found, mut after) = (Vec::new(), 0);
+    loop {
+        let page = HistoryQuery { after, limit: 2, from: time(20), until: time(40) };
+        let page = History::read(lane, &ann, &page, &mut connection).await.unwrap();
+        found.extend(page.events.iter().map(|event| event.sequence));
+        let Some(next) = page.next else { break };
+        after = next;
+    }
+    assert_eq!(found, [2, 3, 5]);
+}

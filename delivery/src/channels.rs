@@ -130,8 +130,8 @@ impl Channels {
     pub fn parse(json: &str) -> Result<Self, Vec<String>> {
         let list = match serde_json::from_str(json) {
             Ok(Value::Array(list)) => list,
-            Ok(_) => return Err(vec!["a JSON array of channels is wanted".to_owned()]),
-            Err(error) => return Err(vec![format!("a JSON array of channels is wanted: {error}")]),
+            Ok(_) => return Err(vec!["must be a JSON array of channels".to_owned()]),
+            Err(error) => return Err(vec![format!("must be a JSON array of channels: {error}")]),
         };
         let (mut channels, mut errors, mut names) = (Self::default(), Vec::new(), Vec::new());
         if list.len() > CHANNELS_MAX {
@@ -141,7 +141,7 @@ impl Channels {
             let shown = entry.get("name").and_then(Value::as_str).unwrap_or("without a name");
             let place = format!("channel {} ({shown})", index + 1);
             if !entry.is_object() {
-                errors.push(format!("{place}: an object is wanted"));
+                errors.push(format!("{place}: must be an object"));
                 continue;
             }
             match serde_json::from_value::<Written>(entry) {

@@ -21,10 +21,11 @@ use crate::message::{self, Role};
 use crate::senders::{Desk, Report};
 pub use begins::Begins;
 pub use failing::FailingLanes;
+use failing::is_final;
 use publisher::{Outgoing, Publisher, Sent};
 
-/// Maximum number of records in a round, over all lanes. Far below the 100,000 records that the
-/// Kafka client holds by default, and acknowledged within a second or so.
+/// Maximum number of records in a round of a sender, over its lanes. Far below the 100,000 records
+/// that the Kafka client holds by default, and acknowledged within a second or so.
 const ROUND: usize = 5_000;
 /// Bounds of one lane's share in a round.
 const PER_LANE: std::ops::RangeInclusive<usize> = 50..=500;
@@ -32,8 +33,29 @@ const PER_LANE: std::ops::RangeInclusive<usize> = 50..=500;
 const TOPIC_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Notice that the topic is missing.
 const TOPIC: Subject = Subject::Notice("topic");
-/// Problem that nothing can be published.
-const PUBLISHING: Subject = Subject::Part("kafka");
+
+/// A share of the lanes, which has a sender of its own. While one sender waits for the database, the
+/// other publishes. They share nothing: a user's rewards are in one lane.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    index: usize,
+    /// The name of the problem that nothing of this share can be published.
+    name: &'static str,
+}
+
+/// All shares.
+pub const SHARES: [Share; 2] =
+    [Share { index: 0, name: "kafka" }, Share { index: 1, name: "kafka, other lanes" }];
+
+impl Share {
+    fn has(self, lane: Lane) -> bool {
+        usize::try_from(lane.0).unwrap_or_default() % SHARES.len() == self.index
+    }
+
+    fn problem(self) -> Subject {
+        Subject::Part(self.name)
+    }
+}
 
 /// Error of a round, which then published nothing.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +72,9 @@ enum PublishError {
     Store(#[from] plaudit_event_store::ExecuteError),
 }
 
-/// Publishes grants to the topic.
+/// Publishes the grants of a share of the lanes to the topic.
 pub struct KafkaSender {
+    pub share: Share,
     pub desk: Desk,
     pub channel: KafkaChannel,
     pub publisher: Publisher,
@@ -74,7 +97,7 @@ impl KafkaSender {
             match self.round().await {
                 Ok(published) => {
                     waits = backoff();
-                    self.desk.health.resolve(&PUBLISHING);
+                    self.desk.health.resolve(&self.share.problem());
                     if published == 0 {
                         self.look_for_topic().await;
                         self.desk.rest().await;
@@ -84,7 +107,7 @@ impl KafkaSender {
                     metrics::counter!("plaudit_delivery_failures_total").increment(1);
                     // Perhaps the topic was deleted.
                     self.topic = TopicState::Unknown;
-                    self.desk.health.report(PUBLISHING, error.to_string());
+                    self.desk.health.report(self.share.problem(), error.to_string());
                     self.desk.pause(waits.next().unwrap_or_default()).await;
                 }
             }
@@ -96,7 +119,8 @@ impl KafkaSender {
     /// further attempt.
     async fn round(&mut self) -> Result<usize, PublishError> {
         self.desk.store(vec![]).await?;
-        let lanes = self.desk.lanes();
+        let mut lanes = self.desk.lanes();
+        lanes.retain(|lane| self.share.has(*lane));
         self.forget_lanes();
         if lanes.is_empty() {
             return Ok(0);
@@ -119,13 +143,8 @@ impl KafkaSender {
             Ack::Action | Ack::Response => self.desk.clear(due).await?,
         };
         let began = (Timestamp::now(), Instant::now());
-        let outgoing = due.iter().map(|due| Outgoing {
-            lane: due.lane,
-            key: due.user.to_string(),
-            body: message::body(&due.user, &due.reward, Role::of(due)),
-        });
-        let sent = self.publisher.publish(&outgoing.collect::<Vec<_>>()).await;
-        let mut failed: BTreeMap<Lane, KafkaError> = BTreeMap::new();
+        let sent = self.publisher.publish(&due.iter().map(outgoing).collect::<Vec<_>>()).await;
+        let mut failures: BTreeMap<Lane, (Due, KafkaError)> = BTreeMap::new();
         let mut reports = Vec::with_capacity(due.len());
         for (due, sent) in due.into_iter().zip(sent) {
             match sent {
@@ -133,11 +152,15 @@ impl KafkaSender {
                     self.desk.health.resolve(&about_lane(due.lane));
                     reports.push(self.published(due, began, (partition, offset)));
                 }
-                Sent::Failed(cause) if self.failing.gives_up(due.lane, &cause, began.1) => {
-                    reports.push(self.refused(due, began, &cause));
-                }
-                Sent::Failed(cause) => drop(failed.insert(due.lane, cause)),
+                Sent::Failed(cause) => drop(failures.entry(due.lane).or_insert((due, cause))),
                 Sent::Held => {}
+            }
+        }
+        let mut failed: BTreeMap<Lane, KafkaError> = BTreeMap::new();
+        for (lane, (due, cause)) in failures {
+            match self.publish_alone(due, cause).await {
+                Ok(report) => reports.push(report),
+                Err(cause) => drop(failed.insert(lane, cause)),
             }
         }
         let ended = reports.iter().map(|report| &report.due.lane);
@@ -166,8 +189,29 @@ impl KafkaSender {
         Ok(published + refused)
     }
 
-    /// The outcome of a record that the broker refuses for good. Sending it again would hold up its
-    /// lane for ever.
+    /// Publishes a record by itself that the broker has refused for too long, and gives it up if it
+    /// is refused again. Before, it may have been refused because of others in its batch.
+    async fn publish_alone(&mut self, due: Due, cause: KafkaError) -> Result<Report, KafkaError> {
+        let began = (Timestamp::now(), Instant::now());
+        if !self.failing.is_given_up(due.lane, &cause, began.1) {
+            return Err(cause);
+        }
+        match self.publisher.publish(&[outgoing(&due)]).await.pop() {
+            Some(Sent::Stored(partition, offset)) => {
+                self.desk.health.resolve(&about_lane(due.lane));
+                Ok(self.published(due, began, (partition, offset)))
+            }
+            Some(Sent::Failed(cause)) if is_final(&cause) => {
+                self.desk.health.resolve(&about_lane(due.lane));
+                Ok(self.refused(due, began, &cause))
+            }
+            Some(Sent::Failed(cause)) => Err(cause),
+            Some(Sent::Held) | None => Err(cause),
+        }
+    }
+
+    /// The outcome of a record that the broker refuses for good. Sent for ever, it would hold up its
+    /// lane.
     fn refused(&self, due: Due, began: (Timestamp, Instant), cause: &KafkaError) -> Report {
         let reason = format!("the broker refuses the record for good: {cause}");
         let verdict = Some(Verdict::Failed { reason: reason.clone() });
@@ -250,6 +294,11 @@ impl KafkaSender {
             }
         }
     }
+}
+
+fn outgoing(due: &Due) -> Outgoing {
+    let body = message::body(&due.user, &due.reward, Role::of(due));
+    Outgoing { lane: due.lane, key: due.user.to_string(), body }
 }
 
 fn about_lane(lane: Lane) -> Subject {

@@ -31,7 +31,7 @@ use channels::KAFKA;
 pub use event_topic::EventTopic;
 use kafka::publisher::Publisher;
 pub use kafka::publisher::Topic;
-use kafka::{Begins, FailingLanes, KafkaSender, TopicState};
+use kafka::{Begins, FailingLanes, KafkaSender, SHARES, TopicState};
 use outbox::Outbox;
 use senders::Senders;
 use upkeep::Upkeep;
@@ -115,17 +115,24 @@ impl Delivery {
             let (executor, health) = (Arc::clone(executor), Arc::clone(&health));
             senders.desk(name, executor, pool.clone(), health, runner.held_lanes(), stop.clone())
         };
-        let kafka = {
-            let (desk, channel) = (desk(KAFKA), channels.kafka.clone());
-            move || {
+        for share in SHARES {
+            let (desk, channel, publisher) =
+                (desk(KAFKA), channels.kafka.clone(), publisher.clone());
+            let sender = move || {
                 let (desk, channel, publisher) = (desk.clone(), channel.clone(), publisher.clone());
                 let failing = FailingLanes::new(refused_for);
                 let (topic, begins) = (TopicState::Unknown, Begins::default());
-                KafkaSender { desk, channel, publisher, topic, failing, begins }.run()
-            }
-        };
-        let name = "the sender of the topic".to_owned();
-        senders.tasks.spawn(supervise(name, RESTART, kafka, Arc::clone(&health), stop.clone()));
+                KafkaSender { share, desk, channel, publisher, topic, failing, begins }.run()
+            };
+            let name = "a sender of the topic".to_owned();
+            senders.tasks.spawn(supervise(
+                name,
+                RESTART,
+                sender,
+                Arc::clone(&health),
+                stop.clone(),
+            ));
+        }
         for (channel, client) in channels.webhooks.iter().cloned().zip(clients) {
             let name = format!("the sender of the channel {}", channel.name);
             let own = desk(&channel.name);

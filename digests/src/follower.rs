@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use plaudit_domain::lane::Lane;
 use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::raw_log::{self, RawRow};
 use plaudit_event_store::{ExecuteError, move_checkpoints};
@@ -12,8 +13,8 @@ use plaudit_followers::{Handler, LaneOutcome, Span};
 use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 
-use crate::FOLLOWER;
 use crate::chain::Digest;
+use crate::{FOLLOWER, stored};
 
 /// The most events of one round: a few megabytes.
 const EVENTS_MAX: i64 = 5_000;
@@ -84,7 +85,7 @@ impl DigestFollower {
         for row in &rows {
             by_user.entry(&row.user).or_default().push(row);
         }
-        continue_chains(span.lane.0, &by_user, &mut tx).await?;
+        continue_chains(span.lane, &by_user, &mut tx).await?;
         move_checkpoints(&[span.checkpoint(FOLLOWER, last)], &mut tx).await?;
         tx.commit().await?;
         connection.give_back();
@@ -95,19 +96,12 @@ impl DigestFollower {
 }
 
 async fn continue_chains(
-    lane: i16,
+    lane: Lane,
     by_user: &BTreeMap<&str, Vec<&RawRow>>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
     let users: Vec<&str> = by_user.keys().copied().collect();
-    let known: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(
-        "select d.user_id, d.sequence, d.digest from unnest($2::text[]) u (user_id)
-         join user_digests d on d.lane = $1 and d.user_id = u.user_id",
-    )
-    .bind(lane)
-    .bind(&users)
-    .fetch_all(&mut *connection)
-    .await?;
+    let known = stored::load(lane, &users, connection).await?;
     let known: BTreeMap<&str, (i64, Digest)> = known
         .iter()
         .filter_map(|(user, at, digest)| Some((user.as_str(), (*at, Digest::from_bytes(digest)?))))
@@ -122,17 +116,5 @@ async fn continue_chains(
         sequences.push(sequence);
         digests.push(digest.as_bytes().to_vec());
     }
-    sqlx::query(
-        "insert into user_digests (lane, user_id, sequence, digest)
-         select $1, u.user_id, u.sequence, u.digest
-         from unnest($2::text[], $3::bigint[], $4::bytea[]) u (user_id, sequence, digest)
-         on conflict (lane, user_id) do update set sequence = excluded.sequence, digest = excluded.digest",
-    )
-    .bind(lane)
-    .bind(&users)
-    .bind(&sequences)
-    .bind(&digests)
-    .execute(connection)
-    .await?;
-    Ok(())
+    stored::save(lane, &users, &sequences, &digests, connection).await
 }

@@ -7,6 +7,7 @@
 
 mod chain;
 mod follower;
+mod stored;
 pub mod verify;
 
 use std::sync::Arc;

@@ -213,14 +213,7 @@ async fn stored(
     users: &[&str],
     connection: &mut PgConnection,
 ) -> sqlx::Result<BTreeMap<String, Stored>> {
-    let rows = sqlx::query_as::<_, (String, i64, Vec<u8>)>(
-        "select d.user_id, d.sequence, d.digest from unnest($2::text[]) u (user_id)
-         join user_digests d on d.lane = $1 and d.user_id = u.user_id",
-    )
-    .bind(lane.0)
-    .bind(users)
-    .fetch_all(connection);
-    let rows = pool::within(pool::ANSWER_MAX, rows).await?;
+    let rows = pool::within(pool::ANSWER_MAX, crate::stored::load(lane, users, connection)).await?;
     let stored = |(user, sequence, digest): (String, i64, Vec<u8>)| {
         (user, Stored { sequence, digest: Digest::from_bytes(&digest) })
     };
@@ -232,13 +225,7 @@ async fn without_events(lane: Lane, connection: &mut PgConnection) -> sqlx::Resu
     let mut found = Vec::new();
     let mut after = String::new();
     loop {
-        let page = sqlx::query_scalar::<_, String>(
-            "select user_id from user_digests where lane = $1 and user_id > $2 order by user_id limit $3",
-        )
-        .bind(lane.0)
-        .bind(&after)
-        .bind(PAGE)
-        .fetch_all(&mut *connection);
+        let page = crate::stored::users_after(lane, &after, PAGE, connection);
         let page = pool::within(pool::ANSWER_MAX, page).await?;
         let Some(last) = page.last() else { return Ok(found) };
         after.clone_from(last);

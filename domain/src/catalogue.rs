@@ -19,11 +19,11 @@ use crate::calendar::{Calendar, Period, PeriodKey, Zones, zone};
 use crate::expression::{Expression, Filter, InvalidExpression, InvalidFilter};
 use crate::ids::TaskId;
 use budgets::Budgets;
-use definition::{OnNewVersion, TaskDefinition, ZoneRule};
+use definition::{TaskDefinition, ZoneRule};
 use dependencies::decision_order;
 
 pub use amnesty::{AMNESTIES_MAX, Amnesty};
-pub use audience::{audience_filter, unguarded_attributes};
+pub use audience::{audience_filter, audience_paths, unguarded_attributes};
 pub use budgets::{BudgetInForce, BudgetKey, BudgetsUsed, WaitingPlace};
 pub use dependencies::{DependencyCycle, TASKS_TOUCHED_MAX, TooManyTouched};
 
@@ -100,16 +100,7 @@ impl TaskVersion {
 
     /// True if an open period of this version continues under the next one.
     pub fn is_followed_by(&self, next: &Self) -> bool {
-        let (begun, newest) = (&self.definition, &next.definition);
-        match newest.on_new_version {
-            OnNewVersion::Keep => false,
-            OnNewVersion::Adopt => true,
-            // In a streak, the last milestone is a length; one period needs its objective's target.
-            OnNewVersion::AdoptIfEasier => {
-                newest.last_at() <= begun.last_at()
-                    && newest.objective.target <= begun.objective.target
-            }
-        }
+        self.definition.is_followed_by(&next.definition)
     }
 
     /// The compiled `where`, or the reason why it can't be evaluated for any action. `None` if the

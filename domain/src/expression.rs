@@ -21,6 +21,7 @@ mod map;
 mod operators;
 mod output;
 mod parse;
+mod paths;
 mod pattern;
 mod pattern_total;
 mod plan;
@@ -41,8 +42,9 @@ pub use failure::EvaluationError;
 pub use filter::{Filter, InvalidFilter, Variables};
 pub use output::Output;
 pub use parse::SOURCE_BYTES_MAX;
+pub use paths::FieldPath;
 pub use pattern_total::{PATTERN_RANGES_MAX, PatternTotal, TooManyRanges};
-pub(crate) use value::EXACT_DOUBLE_MAX;
+pub use value::EXACT_DOUBLE_MAX;
 pub use value::{Object, Variable};
 
 /// A compiled expression over named variables.

@@ -14,4 +14,5 @@ pub mod lane;
 mod rfc3339;
 pub mod screen;
 mod stored_json;
+pub mod suggestion;
 pub mod user_tasks;

@@ -11,7 +11,6 @@
 pub(crate) mod actions;
 pub mod bounds;
 pub mod changes;
-pub mod held;
 pub mod lease;
 mod open;
 
@@ -111,6 +110,9 @@ pub struct BackfillStatus {
     pub unmoved: i64,
     /// The number of past actions that could not be decided; the log names their users.
     pub failed: i64,
+    /// The number of past actions that were taken back and do not count.
+    #[serde(default)]
+    pub reversed: i64,
     /// The problem that blocks the backfill; `None` if it makes progress.
     pub problem: Option<String>,
     /// The time of the last progress.
@@ -144,7 +146,8 @@ pub struct BackfillPartition {
     /// Set if Kafka has removed records that may have counted: the timestamp of the oldest
     /// remaining record.
     pub kept_from: Option<Timestamp>,
-    /// The number of records that Kafka removed after planning and before they were read.
+    /// The number of records that can't be read: Kafka removed them after planning, or they are
+    /// those of an earlier topic of this name, or of a topic that is no longer read.
     pub lost: i64,
 }
 
@@ -262,6 +265,7 @@ fn status(row: &PgRow) -> sqlx::Result<BackfillStatus> {
         moved: row.try_get("moved")?,
         unmoved: row.try_get("unmoved")?,
         failed: row.try_get("failed")?,
+        reversed: row.try_get("reversed")?,
         problem: row.try_get("problem")?,
         progressed_at: at("progressed_at")?,
         release_requested_at: maybe_at("release_at")?,

@@ -290,6 +290,8 @@ pub enum PastOutcome {
     Known,
     /// The action is parked, and is decided on release; or it was discarded.
     Parked,
+    /// The action was taken back.
+    Reversed,
     /// The backfill is over, or its task takes no actions at the moment. The action was not
     /// decided.
     Closed,

@@ -7,20 +7,40 @@
 //! budgets in one order, so that no deadlock is possible.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed};
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
+use crate::lanes::LOCK_NOT_AVAILABLE;
 use crate::purge;
 use crate::states::undecodable;
 
 /// The first key of the advisory locks: 'PLAB' in ASCII. The lanes use 'PLAU'.
 const LOCK_CLASS: i32 = 0x504C_4142;
 
-/// Time limit for waiting for a budget that other batches draw on.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// Time limit for waiting for a budget that other batches draw on: some of their commits. A worker
+/// that waits does no other work, so a batch that meets a longer lock is put back.
+const LOCK_WAIT: Duration = Duration::from_millis(300);
+
+/// The same after a wait that was too long, until a budget could be locked.
+const LOCK_WAIT_WHILE_HELD: Duration = Duration::from_millis(20);
+
+/// Whether the last batch that waited for a budget found it held, by an executor's experience.
+#[derive(Debug, Default)]
+pub(crate) struct BudgetsHeld(AtomicBool);
+
+impl BudgetsHeld {
+    fn lock_wait(&self) -> Duration {
+        if self.0.load(Ordering::Relaxed) { LOCK_WAIT_WHILE_HELD } else { LOCK_WAIT }
+    }
+
+    fn note(&self, is_held: bool) {
+        self.0.store(is_held, Ordering::Relaxed);
+    }
+}
 
 /// The amount that a batch takes from a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +49,17 @@ pub(crate) struct Take {
     pub taken: i64,
     /// The limit in force.
     pub limit: i64,
+}
+
+/// The outcome of taking from budgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// All amounts are taken.
+    All,
+    /// A window no longer held its amount. The batch must be rolled back.
+    UsedUp,
+    /// Another session holds a window. The batch must be rolled back.
+    Held,
 }
 
 /// Reads the amounts granted from these windows.
@@ -53,26 +84,40 @@ pub async fn used(
     Ok(found)
 }
 
-/// Locks windows until the end of the transaction. Fails if another session holds one for
-/// [`LOCK_WAIT`].
+/// Locks windows until the end of the transaction. Returns `false` if another session holds one for
+/// [`LOCK_WAIT`]; then the batch must be rolled back.
 pub(crate) async fn lock<'k>(
     keys: impl Iterator<Item = &'k BudgetKey>,
+    held: &BudgetsHeld,
     connection: &mut PgConnection,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     // Two windows may share a lock. Their batches then wait for each other needlessly, but safely.
     let locks: BTreeSet<i32> = keys.map(lock_of).collect();
-    let wait = LOCK_WAIT.as_millis().to_string();
+    let wait = held.lock_wait().as_millis().to_string();
     sqlx::query("select set_config('lock_timeout', $1, true)")
         .bind(wait)
         .execute(&mut *connection)
         .await?;
     // `unnest` returns the array in order.
-    sqlx::query("select pg_advisory_xact_lock($1, lock) from unnest($2::integer[]) lock")
-        .bind(LOCK_CLASS)
-        .bind(locks.into_iter().collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
+    let locked =
+        sqlx::query("select pg_advisory_xact_lock($1, lock) from unnest($2::integer[]) lock")
+            .bind(LOCK_CLASS)
+            .bind(locks.into_iter().collect::<Vec<_>>())
+            .execute(connection)
+            .await;
+    match locked {
+        Ok(_) => {
+            held.note(false);
+            Ok(true)
+        }
+        Err(sqlx::Error::Database(error))
+            if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
+        {
+            held.note(true);
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The second key of the lock of a window.
@@ -82,16 +127,18 @@ fn lock_of(BudgetKey { budget, window }: &BudgetKey) -> i32 {
     i32::from_be_bytes([a, b, c, d])
 }
 
-/// Takes the amounts that a batch grants. Returns `false` if a window no longer held its amount;
-/// then the batch must be rolled back.
+/// Takes the amounts that a batch grants.
 pub(crate) async fn take(
     takes: &BTreeMap<BudgetKey, Take>,
+    held: &BudgetsHeld,
     connection: &mut PgConnection,
-) -> sqlx::Result<bool> {
+) -> sqlx::Result<Taken> {
     if takes.is_empty() {
-        return Ok(true);
+        return Ok(Taken::All);
     }
-    lock(takes.keys(), connection).await?;
+    if !lock(takes.keys(), held, connection).await? {
+        return Ok(Taken::Held);
+    }
     // A separate statement, so that its snapshot is taken after the locks.
     let done = sqlx::query(include_str!("budgets/take.sql"))
         .bind(takes.keys().map(|key| key.budget.as_str()).collect::<Vec<_>>())
@@ -100,7 +147,8 @@ pub(crate) async fn take(
         .bind(takes.values().map(|take| take.limit).collect::<Vec<_>>())
         .execute(connection)
         .await?;
-    Ok(usize::try_from(done.rows_affected()).is_ok_and(|rows| rows == takes.len()))
+    let is_taken = usize::try_from(done.rows_affected()).is_ok_and(|rows| rows == takes.len());
+    Ok(if is_taken { Taken::All } else { Taken::UsedUp })
 }
 
 /// Deletes totals replaced by a later one. The last total of each window is kept for ever, because

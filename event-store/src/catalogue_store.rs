@@ -24,12 +24,13 @@ use crate::backfills::OpenBackfills;
 use crate::batch::{Item, Work};
 use crate::error::ExecuteError;
 use crate::executor::off_the_runtime;
-use crate::instant;
+use crate::{catalogue_revision, instant};
 
+pub use crate::author::Author;
 pub use amnesties::{AmnestyError, AmnestyScope, DeclaredAmnesty, amnesties, declare_amnesty};
 pub use changes::{TaskChange, TaskChangeKind, changes_of};
 pub use fit::{CatalogueConflict, check_fit, with_drafts};
-pub use publish::{Author, PublishError, Published, publish, roll_back, set_status};
+pub use publish::{PublishError, Published, publish, roll_back, set_status};
 pub use reach::{UsersReached, users_reached};
 use unmatched_types::UnmatchedTypes;
 
@@ -126,9 +127,7 @@ impl CatalogueStore {
     /// Reads the newest catalogue.
     pub async fn newest(&self, pool: &PgPool) -> Result<Arc<Catalogue>, ExecuteError> {
         let mut connection = pool.acquire().await?;
-        let identity: Uuid = sqlx::query_scalar("select identity from catalogue")
-            .fetch_one(&mut *connection)
-            .await?;
+        let identity = catalogue_revision::identity(&mut connection).await?;
         self.of_identity(identity, &mut connection).await
     }
 

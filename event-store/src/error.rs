@@ -7,7 +7,6 @@ use plaudit_domain::catalogue::BudgetKey;
 use plaudit_domain::lane::Lane;
 
 use crate::lanes::Contention;
-use crate::reader::Unreadable;
 
 /// The reason why a batch has no outcome. Nothing of it was stored, except possibly after
 /// [`Self::Unavailable`] if the database did not answer a commit. In any case the same batch may be
@@ -17,8 +16,8 @@ pub enum ExecuteError {
     /// The database did not answer, or the batch lost to a concurrent writer on every attempt.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
-    /// Lanes are held by another session: another writer, or an open transaction of stock
-    /// postgres-es.
+    /// Lanes, or a budget, are held by another session: another writer, or an open transaction of
+    /// stock postgres-es.
     #[error("{}", busy_text(.0))]
     LanesBusy(Contention),
     /// Other batches used up a budget first. Holds the windows that this batch takes from.
@@ -98,6 +97,9 @@ fn busy_text(contention: &Contention) -> String {
         Contention::GateClosed => {
             return "all lanes are being locked, as by the swap of a rebuild".to_owned();
         }
+        Contention::BudgetHeld(_) => {
+            return "a budget of rewards is held by another writer".to_owned();
+        }
         Contention::Held(held) => held,
     };
     match held.len() {
@@ -139,11 +141,5 @@ impl From<sqlx::Error> for ExecuteError {
             error if is_transient(&error) => Self::Unavailable(error),
             error => Self::Refused(error),
         }
-    }
-}
-
-impl From<Unreadable> for ExecuteError {
-    fn from(event: Unreadable) -> Self {
-        Self::Unreadable(event.to_string())
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use plaudit_domain::catalogue::BudgetKey;
+use plaudit_domain::catalogue::{BudgetKey, Catalogue};
 use plaudit_domain::lane::{Lane, LaneCount, Position};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::Instant;
@@ -20,10 +20,11 @@ use tokio::time::Instant;
 use crate::action_fields::SeenFields;
 use crate::backfills::{actions, bounds};
 use crate::batch::{Applied, Batch, BatchProjection, CheckpointMove, Item};
+use crate::budgets::{BudgetsHeld, Taken};
 use crate::catalogue_store::{CatalogueStore, InForce};
 use crate::clock::Clock;
 use crate::error::ExecuteError;
-use crate::lanes::{self, LaneWait, LockOutcome, Locked};
+use crate::lanes::{self, Contention, LaneWait, LockOutcome, Locked};
 use crate::pool::{self, Borrowed};
 use crate::states::{NeededUsers, RecentUsers};
 use crate::{
@@ -46,6 +47,7 @@ pub struct Executor {
     recent: RecentUsers,
     clock: Clock,
     seen_fields: SeenFields,
+    budgets_held: BudgetsHeld,
     committed_at: Mutex<Option<Instant>>,
 }
 
@@ -112,10 +114,17 @@ impl Executor {
         catalogue: Arc<CatalogueStore>,
         projections: Vec<Arc<dyn BatchProjection>>,
     ) -> Self {
-        let recent = RecentUsers::new(lane_count);
-        let (clock, seen_fields, committed_at) =
-            (Clock::System, SeenFields::default(), Mutex::default());
-        Self { pool, lane_count, catalogue, projections, recent, clock, seen_fields, committed_at }
+        Self {
+            pool,
+            lane_count,
+            catalogue,
+            projections,
+            recent: RecentUsers::new(lane_count),
+            clock: Clock::System,
+            seen_fields: SeenFields::default(),
+            budgets_held: BudgetsHeld::default(),
+            committed_at: Mutex::default(),
+        }
     }
 
     /// The action types and fields that this executor has seen.
@@ -158,9 +167,9 @@ impl Executor {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::LanesBusy`] if lanes are still held by another session after [`LANE_WAIT`].
-    /// The first items of a batch without checkpoints may be applied by then; the same batch may be
-    /// sent again.
+    /// [`ExecuteError::LanesBusy`] if lanes, or a budget, are still held by another session after
+    /// [`LANE_WAIT`]. The first items of a batch without checkpoints may be applied by then; the same
+    /// batch may be sent again.
     pub async fn execute(&self, batch: &Batch) -> Result<Vec<Applied>, ExecuteError> {
         let mut applied = Vec::with_capacity(batch.items.len());
         let ended = self.apply(batch, LaneWait::UpTo(LANE_WAIT), &mut applied).await;
@@ -304,7 +313,9 @@ impl Executor {
         let mut needed = decide::Needed::by(part.items, catalogue);
         if let Some(keys) = how.lock_budgets {
             needed.budgets.extend(keys.iter().cloned());
-            budgets::lock(needed.budgets.iter(), tx).await?;
+            if !budgets::lock(needed.budgets.iter(), &self.budgets_held, tx).await? {
+                return Err(budget_held(part, catalogue));
+            }
         }
         self.recent.open(&locked);
         let recent = (!how.refold_all).then_some(&self.recent);
@@ -315,7 +326,14 @@ impl Executor {
             decide::decide_batch(part.items, locked.clone(), loaded, &in_force, limits, now)
         })?;
         self.write(&decided, part.checkpoints, tx).await?;
-        Ok(Done { decided, locked, needed })
+        // Last, so that other batches wait for the budgets only until the commit.
+        match budgets::take(&decided.budget_takes, &self.budgets_held, tx).await? {
+            Taken::All => Ok(Done { decided, locked, needed }),
+            Taken::UsedUp => {
+                Err(ExecuteError::BudgetTaken(decided.budget_takes.keys().cloned().collect()))
+            }
+            Taken::Held => Err(budget_held(part, catalogue)),
+        }
     }
 
     /// Writes the decided batch, including its read models.
@@ -346,18 +364,26 @@ impl Executor {
                 projection.apply(&decided.changes, tx).await?;
             }
         }
-        // Last, so that other batches wait for the budgets only until the commit.
-        if budgets::take(&decided.budget_takes, tx).await? {
-            Ok(())
-        } else {
-            Err(ExecuteError::BudgetTaken(decided.budget_takes.keys().cloned().collect()))
-        }
+        Ok(())
     }
 
     /// The head of a lane: the position of its last committed event.
     pub async fn head(&self, lane: Lane) -> Result<Position, ExecuteError> {
         Ok(lanes::head(lane, &mut *self.pool.acquire().await?).await?)
     }
+}
+
+/// Builds the error for a held budget. It delays the lanes whose items may draw on a budget; if no
+/// item is known to, all of them.
+fn budget_held(part: Part<'_>, catalogue: &Catalogue) -> ExecuteError {
+    let draws = |item: &&Item| {
+        !decide::Needed::by(std::slice::from_ref(*item), catalogue).budgets.is_empty()
+    };
+    let mut lanes: BTreeSet<Lane> = part.items.iter().filter(draws).map(|item| item.lane).collect();
+    if lanes.is_empty() {
+        lanes = part.lanes();
+    }
+    ExecuteError::LanesBusy(Contention::BudgetHeld(lanes))
 }
 
 /// Runs CPU-bound code without blocking other tasks of the runtime.

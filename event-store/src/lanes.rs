@@ -80,12 +80,18 @@ pub enum Contention {
     /// Another session is locking all lanes, as the swap of a rebuild does. Until it ends, no lane
     /// can be locked, and none counts as held.
     GateClosed,
+    /// Another session holds a budget. Holds the lanes with work that draws on it. The lanes
+    /// themselves are free.
+    BudgetHeld(BTreeSet<Lane>),
 }
 
 impl Contention {
     /// True if work of this lane has to wait.
     pub fn delays(&self, lane: Lane) -> bool {
-        self.holds(lane) || *self == Self::GateClosed
+        match self {
+            Self::Held(lanes) | Self::BudgetHeld(lanes) => lanes.contains(&lane),
+            Self::GateClosed => true,
+        }
     }
 
     /// True if another session holds this lane.
@@ -126,6 +132,16 @@ pub async fn lock_all(lanes: &BTreeSet<Lane>, connection: &mut PgConnection) -> 
     );
     connection.execute(sqlx::raw_sql(&sql)).await?;
     Ok(())
+}
+
+/// The lanes that are locked, each with the transaction that holds it. Takes no lock, so it delays
+/// nobody.
+pub async fn holders(connection: &mut PgConnection) -> sqlx::Result<BTreeSet<(Lane, String)>> {
+    let rows: Vec<(i16, String)> = sqlx::query_as(include_str!("lanes/holders.sql"))
+        .bind(i64::from(LOCK_CLASS))
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|(lane, holder)| (Lane(lane), holder)).collect())
 }
 
 /// Finds out what kept lanes from being locked in time, without a further wait. Lanes that are free
@@ -237,7 +253,7 @@ fn heads_sql(array: &str) -> String {
 /// Error code: waiting for a lock took longer than `lock_timeout`.
 ///
 /// Source: PostgreSQL, appendix A "Error Codes".
-const LOCK_NOT_AVAILABLE: &str = "55P03";
+pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// Reads the head of one lane.
 pub async fn head(lane: Lane, connection: &mut PgConnection) -> sqlx::Result<Position> {

@@ -12,7 +12,7 @@ use sqlx::types::Json;
 use sqlx::{Executor as _, PgConnection, PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
-use crate::catalogue_store::Author;
+use crate::author::Author;
 use crate::instant;
 
 /// Added to the time of the work before PostgreSQL ends the session of a process that froze.
@@ -129,19 +129,15 @@ pub async fn begin(
     let idle_max = work_max + IDLE_SLACK;
     let sql = format!("set local idle_in_transaction_session_timeout = {}", idle_max.as_millis());
     transaction.execute(sqlx::raw_sql(&sql)).await?;
-    let inserted = sqlx::query(
-        "insert into operations (id, operator, operation, subject, reason, idempotency_key)
-         values ($1, $2, $3, $4, $5, $6)
-         on conflict (operator, operation, md5(subject), idempotency_key) where idempotency_key is not null do nothing",
-    )
-    .bind(Uuid::now_v7())
-    .bind(&author.by)
-    .bind(kind.as_str())
-    .bind(subject)
-    .bind(author.reason.as_deref().unwrap_or(NO_REASON_GIVEN))
-    .bind(idempotency_key)
-    .execute(&mut *transaction)
-    .await?;
+    let inserted = sqlx::query(include_str!("operations/insert_once.sql"))
+        .bind(Uuid::now_v7())
+        .bind(&author.by)
+        .bind(kind.as_str())
+        .bind(subject)
+        .bind(author.reason.as_deref().unwrap_or(NO_REASON_GIVEN))
+        .bind(idempotency_key)
+        .execute(&mut *transaction)
+        .await?;
     if inserted.rows_affected() > 0 {
         return Ok(None);
     }

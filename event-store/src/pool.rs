@@ -8,13 +8,14 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, PgPool, Postgres};
 
-use crate::schema::SchemaError;
+use crate::schema_error::SchemaError;
 
 /// The settings of every connection. They are set after connecting, so that they also work through
 /// `PgBouncer` in session mode.
 ///
 /// The server ends a session within about 15 s if its process is stopped while it holds lanes, or
-/// if the network has lost the process.
+/// if the network has lost the process. It ends the statement of a closed connection within about
+/// 2 s, so that requests that were given up don't pile up in PostgreSQL.
 const SETTINGS: &str = "
     set jit = off;
     set lock_timeout = '5s';
@@ -22,7 +23,8 @@ const SETTINGS: &str = "
     set tcp_keepalives_idle = 10;
     set tcp_keepalives_interval = 5;
     set tcp_keepalives_count = 3;
-    set tcp_user_timeout = '20s'";
+    set tcp_user_timeout = '20s';
+    set client_connection_check_interval = '2s'";
 
 /// Planner settings for statements with arrays of unknown length: probing the key is right for
 /// every length, and a plan made once is right for every batch (`docs/decisions/0031`).
@@ -46,6 +48,10 @@ pub const BEGIN_PROBING: &str = concat!("begin; ", probing!("set local"));
 
 /// The planner settings for a pool whose statements all probe keys.
 const PROBING: &str = probing!("set");
+
+/// The settings of a pool for requests. A request is answered within seconds, so a statement that
+/// runs for longer has no reader.
+const REQUESTS: &str = concat!(probing!("set"), "; set statement_timeout = '30s'");
 
 /// Time limit for getting a connection from the pool.
 const ACQUIRE_MAX: Duration = Duration::from_secs(3);
@@ -139,6 +145,12 @@ fn options(connections_max: u32, planning: Option<&'static str>) -> PgPoolOption
 pub fn reserved(pool: &PgPool, connections: u32) -> PgPool {
     let options = pool.options().clone().max_connections(connections);
     options.connect_lazy_with(pool.connect_options().as_ref().clone())
+}
+
+/// Like [`reserved_probing`], for requests of clients and operators: PostgreSQL ends each statement
+/// after 30 s.
+pub fn reserved_for_requests(pool: &PgPool, connections: u32) -> PgPool {
+    options(connections, Some(REQUESTS)).connect_lazy_with(pool.connect_options().as_ref().clone())
 }
 
 /// Like [`reserved`], for statements that probe keys, whatever the settings of `pool`.

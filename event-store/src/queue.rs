@@ -247,12 +247,7 @@ impl Shared {
                 Err(ExecuteError::LanesBusy(contention)) => {
                     let rest = left.extract_if(.., |entry| !contention.delays(entry.item.lane));
                     taken.extend(rest.collect());
-                    self.put_back(left, |lane, work, now| {
-                        if contention.holds(lane) {
-                            work.note_held(now);
-                        }
-                        work.rest_busy(now);
-                    });
+                    self.put_back(left, |lane, work, now| work.rest_busy(&contention, lane, now));
                 }
                 Err(error) => self.fail(left, error),
             }

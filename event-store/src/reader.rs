@@ -1,5 +1,6 @@
 //! Reads the log, by user and by lane.
 
+mod backfilled;
 mod facts;
 mod mentions;
 mod news;
@@ -19,6 +20,7 @@ use crate::aggregate::AGGREGATE_TYPE;
 use crate::error::ExecuteError;
 use crate::{instant, upcasters};
 
+pub use backfilled::of_backfills;
 pub use facts::{Fact, FactsPage, Kinds, UserFacts, users_after, users_page, users_whole};
 pub use mentions::mentions;
 pub use news::{sequence_at, users_between};
@@ -57,6 +59,12 @@ pub struct Unreadable {
     pub reason: String,
     /// The row as stored.
     pub raw: Box<RawEvent>,
+}
+
+impl From<Unreadable> for ExecuteError {
+    fn from(event: Unreadable) -> Self {
+        Self::Unreadable(event.to_string())
+    }
 }
 
 /// A row of the log as stored.
@@ -123,9 +131,26 @@ pub async fn user_page(
     limit: i64,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<Entry>> {
+    user_page_between(lane, user, after, limit, (None, None), connection).await
+}
+
+/// Like [`user_page`], with the events only that were stored from the first time on and before the
+/// second.
+///
+/// PostgreSQL checks the time of each event of the user and sends those that are asked for. A search
+/// by halves would be wrong: a database's clock that is set back stores smaller times later.
+pub async fn user_page_between(
+    lane: Lane,
+    user: &UserId,
+    after: i64,
+    limit: i64,
+    (from, until): (Option<Timestamp>, Option<Timestamp>),
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<Entry>> {
     let rows = sqlx::query(&format!(
         "{RECORDED}
          where lane = $1 and aggregate_type = $2 and aggregate_id = $3 and sequence > $4
+           and recorded_at >= coalesce($6, '-infinity') and recorded_at < coalesce($7, 'infinity')
          order by sequence limit $5"
     ))
     .bind(lane.0)
@@ -133,6 +158,8 @@ pub async fn user_page(
     .bind(user.as_str())
     .bind(after)
     .bind(limit)
+    .bind(from.map(instant::to_sql))
+    .bind(until.map(instant::to_sql))
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| entry(row, lane)).collect()

@@ -236,7 +236,7 @@ fn state_from(text: &str) -> sqlx::Result<RewardState> {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{got:?} is no state of a reward that this program knows; is it older than the one that wrote it?"
+    "{got:?} is not a reward state that this program knows; a newer program may have written it"
 )]
 struct UnknownRewardState {
     got: String,

@@ -4,6 +4,7 @@
 //! task.
 
 mod distinct_values;
+mod held;
 mod recent;
 mod task_row;
 mod user_row;
@@ -20,6 +21,7 @@ pub(crate) use distinct_values::load as load_chunks;
 pub use distinct_values::{
     COLUMNS as VALUE_COLUMNS, LargeSets, NeededChunk, SetKey, ValueChunk, chunks,
 };
+pub use held::users_with_held_rewards;
 pub use recent::RecentUsers;
 pub use task_row::{COLUMNS as TASK_COLUMNS, PeriodRow, TaskRow, row, rows, truncate_to_micros};
 pub use user_row::{COLUMNS as USER_COLUMNS, UserRow};

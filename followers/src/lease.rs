@@ -147,8 +147,7 @@ impl Leases {
         self.groups().clear();
         let call = async {
             let mut connection = Borrowed::from(&self.pool).await?;
-            let release = "update follower_leases set member = null, expires_at = null
-                           where follower = $1 and member = $2";
+            let release = include_str!("lease/give_back.sql");
             let leave = "delete from follower_members where follower = $1 and member = $2";
             for sql in [release, leave] {
                 sqlx::query(sql)
@@ -214,13 +213,10 @@ impl Leases {
             .bind(LEASE.as_secs_f64())
             .fetch_all(&mut *tx)
             .await?;
-        let (members, all): (i64, i64) = sqlx::query_as(
-            "select (select count(*) from follower_members where follower = $1),
-                    (select count(*) from follower_leases where follower = $1)",
-        )
-        .bind(self.follower)
-        .fetch_one(&mut *tx)
-        .await?;
+        let (members, all): (i64, i64) = sqlx::query_as(include_str!("lease/counts.sql"))
+            .bind(self.follower)
+            .fetch_one(&mut *tx)
+            .await?;
         // Set before lanes change hands, so that limits divided among the processes are not
         // exceeded for long.
         let processes = usize::try_from(members.min(all).max(1)).unwrap_or(1);
@@ -230,15 +226,12 @@ impl Leases {
         // Must precede the commit, after which others can take the surplus: no further round uses
         // these lanes. A running round is fenced once they are taken.
         self.keep_only(kept, until);
-        sqlx::query(
-            "update follower_leases set member = null, expires_at = null
-             where follower = $1 and member = $2 and lane_group = any($3)",
-        )
-        .bind(self.follower)
-        .bind(self.member)
-        .bind(surplus)
-        .execute(&mut *tx)
-        .await?;
+        sqlx::query(include_str!("lease/give_back_surplus.sql"))
+            .bind(self.follower)
+            .bind(self.member)
+            .bind(surplus)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         connection.give_back();
         Ok(share)
@@ -246,20 +239,16 @@ impl Leases {
 
     /// Registers this process, and deletes those that have expired.
     async fn join(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        let join = "insert into follower_members (follower, member, expires_at)
-                    values ($1, $2, clock_timestamp() + make_interval(secs => $3))
-                    on conflict (follower, member) do update set expires_at = excluded.expires_at";
-        sqlx::query(join)
+        sqlx::query(include_str!("lease/join.sql"))
             .bind(self.follower)
             .bind(self.member)
             .bind(LEASE.as_secs_f64())
             .execute(&mut *connection)
             .await?;
-        let forget = "delete from follower_members where ctid in (
-                          select ctid from follower_members
-                          where follower = $1 and expires_at < clock_timestamp()
-                          for update skip locked)";
-        sqlx::query(forget).bind(self.follower).execute(&mut *connection).await?;
+        sqlx::query(include_str!("lease/forget_expired.sql"))
+            .bind(self.follower)
+            .execute(&mut *connection)
+            .await?;
         Ok(())
     }
 

@@ -32,21 +32,15 @@ impl Skipped {
         let users: Vec<&str> = events.iter().map(|e| e.user.as_str()).collect();
         let sequences: Vec<i64> = events.iter().map(|e| e.sequence).collect();
         let reasons: Vec<&str> = events.iter().map(|e| e.reason.as_str()).collect();
-        sqlx::query(
-            "insert into follower_skipped (lane, follower, position, user_id, sequence, reason)
-             select s.lane, $1, s.position, s.user_id, s.sequence, s.reason
-             from unnest($2::smallint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[])
-                  s (lane, position, user_id, sequence, reason)
-             on conflict (lane, follower, position) do nothing",
-        )
-        .bind(follower)
-        .bind(&lanes)
-        .bind(&positions)
-        .bind(&users)
-        .bind(&sequences)
-        .bind(&reasons)
-        .execute(&mut *connection)
-        .await?;
+        sqlx::query(include_str!("skipped/insert.sql"))
+            .bind(follower)
+            .bind(&lanes)
+            .bind(&positions)
+            .bind(&users)
+            .bind(&sequences)
+            .bind(&reasons)
+            .execute(&mut *connection)
+            .await?;
         lanes::note_external_appends(&lanes, &users, connection).await
     }
 
@@ -56,15 +50,12 @@ impl Skipped {
         lane: Lane,
         connection: &mut PgConnection,
     ) -> sqlx::Result<Vec<Self>> {
-        let rows: Vec<(i64, String)> = sqlx::query_as(
-            "select position, user_id from follower_skipped
-             where lane = $1 and follower = $2 order by position limit $3",
-        )
-        .bind(lane.0)
-        .bind(follower)
-        .bind(READ_MAX)
-        .fetch_all(connection)
-        .await?;
+        let rows: Vec<(i64, String)> = sqlx::query_as(include_str!("skipped/of_lane.sql"))
+            .bind(lane.0)
+            .bind(follower)
+            .bind(READ_MAX)
+            .fetch_all(connection)
+            .await?;
         let skipped = |(number, user)| Self { position: Position { lane, number }, user };
         Ok(rows.into_iter().map(skipped).collect())
     }
@@ -77,16 +68,12 @@ impl Skipped {
     ) -> sqlx::Result<()> {
         let lanes: Vec<i16> = handled.iter().map(|p| p.lane.0).collect();
         let numbers: Vec<i64> = handled.iter().map(|p| p.number).collect();
-        sqlx::query(
-            "delete from follower_skipped s
-             using unnest($2::smallint[], $3::bigint[]) h (lane, position)
-             where s.lane = h.lane and s.follower = $1 and s.position = h.position",
-        )
-        .bind(follower)
-        .bind(&lanes)
-        .bind(&numbers)
-        .execute(connection)
-        .await?;
+        sqlx::query(include_str!("skipped/delete.sql"))
+            .bind(follower)
+            .bind(&lanes)
+            .bind(&numbers)
+            .execute(connection)
+            .await?;
         Ok(())
     }
 }

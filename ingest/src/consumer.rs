@@ -23,25 +23,26 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{IngestHealth, Subject};
+use crate::mapped_room::record_bytes;
 use crate::mapper::MapperBatch;
 use crate::message;
 use crate::offsets::assigned_partitions::AssignedPartitions;
 use crate::offsets::query::{OffsetQuery, OffsetReport};
 use crate::offsets::tracker::{BatchId, Load, NextOffsets, Tracker};
 use crate::options::IngestOptions;
-use crate::signal::Signal;
+use crate::signal::{MappedPart, Signal};
 use crate::source_partition::SourcePartition;
 use assignment::list_at;
 use backpressure::Backpressure;
 use crowding::Crowding;
-pub use membership::GroupConsumer;
-use membership::Membership;
+pub use membership::{GroupConsumer, connect};
 use polled_batch::PolledBatch;
 
 /// Batches of records that may be in flight: one being applied, one waiting for the workers, and
 /// two more, so that one slow share of a batch does not stop the other workers.
 const BATCHES_IN_FLIGHT: usize = 4;
-/// Bytes of records that may be in flight, over all lanes and mappers.
+/// Bytes of memory that records and their items in flight may take, over all lanes and mappers.
+/// Each is charged by what it takes once it is parsed.
 const BYTES_IN_FLIGHT_MAX: usize = 32 * 1024 * 1024;
 /// Time limit for a poll with nothing else to do. A signal may wait this long.
 const POLL_WHEN_IDLE: Duration = Duration::from_millis(50);
@@ -152,15 +153,6 @@ struct Polling {
     authorization_failed: bool,
 }
 
-/// Creates the client and joins the group.
-pub fn connect(options: &IngestOptions, health: &Arc<IngestHealth>) -> KafkaResult<GroupConsumer> {
-    let membership = Membership::new(options.brokers.clone(), Arc::clone(health));
-    let client: GroupConsumer = options.consumer_config().create_with_context(membership)?;
-    let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
-    client.subscribe(&topics)?;
-    Ok(client)
-}
-
 impl Polling {
     fn connect(&self) -> KafkaResult<GroupConsumer> {
         connect(&self.context.options, &self.context.health)
@@ -229,7 +221,8 @@ impl Polling {
         let record = message::as_record(message);
         let position =
             SourcePosition { topic: at.topic, incarnation, partition: at.partition, offset };
-        self.batch.add(position, pass, OwnedRecord::from(&record), record.bytes());
+        let bytes = record_bytes(record.bytes(), record.value);
+        self.batch.add(position, pass, OwnedRecord::from(&record), bytes);
     }
 
     fn topic(&mut self, name: &str) -> Arc<str> {
@@ -285,10 +278,14 @@ impl Polling {
     /// Updates the tracker from a signal. Returns the signal if it also needs the client.
     fn track(&mut self, signal: Signal) -> Option<Signal> {
         match signal {
-            Signal::Mapped { batch, records, bytes, shares, feeders } => {
+            Signal::PartlyMapped(MappedPart { batch, records, bytes, shares, feeders }) => {
+                self.tracker.partly_mapped(batch, records, bytes, &shares);
+                self.note_feeders(feeders);
+                None
+            }
+            Signal::Mapped(MappedPart { batch, records, bytes, shares, feeders }) => {
                 self.tracker.mapped(batch, records, bytes, &shares);
-                self.crowding.note_feeders(feeders);
-                self.load_changed = true;
+                self.note_feeders(feeders);
                 None
             }
             Signal::Applied { batch, share } => {

@@ -50,7 +50,7 @@ pub(crate) enum Subject {
     TopicMonitor,
     Worker,
     /// Nothing is read, because too much waits to be applied.
-    Pressure,
+    Backpressure,
     /// Some partitions are not read, because too much waits to be applied in the lanes they feed.
     CrowdedLanes,
     /// Records of a topic wait for an unavailable schema.

@@ -17,6 +17,7 @@ mod connection_error;
 mod consumer;
 mod error;
 mod ingest;
+mod mapped_room;
 mod mapper;
 mod message;
 mod offsets;

@@ -15,9 +15,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{IngestHealth, Subject};
+use crate::mapped_room::MappedRoom;
 use crate::offsets::tracker::{BatchId, NextOffset};
 use crate::route::Router;
-use crate::signal::Signal;
+use crate::signal::{MappedPart, Signal};
 use crate::source_partition::SourcePartition;
 use crate::worker::{WorkerBatch, WorkerShare};
 
@@ -25,7 +26,7 @@ use crate::worker::{WorkerBatch, WorkerShare};
 #[derive(Debug)]
 pub struct MapperBatch {
     pub polled: Vec<Polled>,
-    /// The size of the records.
+    /// The memory charged for the records.
     pub bytes: usize,
 }
 
@@ -49,6 +50,13 @@ impl Polled {
         *pass
     }
 
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Record { bytes, .. } => *bytes,
+            Self::Loss { .. } => 0,
+        }
+    }
+
     /// Returns the partition and its next offset.
     pub fn read_up_to(&self) -> (SourcePartition, NextOffset) {
         let (Self::Record { at, .. } | Self::Loss { at, .. }) = self;
@@ -66,6 +74,7 @@ pub struct Mapper {
     pub signals: mpsc::Sender<Signal>,
     pub work: UnboundedSender<WorkerBatch>,
     pub health: Arc<IngestHealth>,
+    pub room: Arc<MappedRoom>,
     /// The pass over a partition that ended at a record with an unavailable schema. The rest of
     /// that pass is dropped, since the partition goes back to that record.
     pub withheld: BTreeMap<SourcePartition, u64>,
@@ -73,32 +82,63 @@ pub struct Mapper {
     pub abandoned: CancellationToken,
 }
 
-/// Bytes of memory that an item takes besides its record: the parsed action, its texts, and its
-/// entry in the queue.
-const ITEM_BYTES: usize = 1_536;
+/// The records that a mapper has mapped since it last handed work over.
+#[derive(Default)]
+struct Mapping {
+    records: usize,
+    bytes: usize,
+    shares: BTreeMap<Lane, WorkerShare>,
+}
 
 impl Mapper {
     /// Maps batches until the sender is dropped or the work is abandoned.
     pub fn run(mut self) {
-        while let Ok((batch, MapperBatch { polled, bytes })) = self.batches.recv() {
-            let records = polled.len();
-            let mut shares: BTreeMap<Lane, WorkerShare> = BTreeMap::new();
+        while let Ok((batch, MapperBatch { polled, .. })) = self.batches.recv() {
+            let mut mapping = Mapping::default();
             for polled in polled {
-                if self.abandoned.is_cancelled() {
+                if !self.wait_for_room(batch, &mut mapping) {
                     return;
                 }
-                self.map(polled, &mut shares);
+                mapping.records += 1;
+                mapping.bytes += polled.bytes();
+                self.map(polled, &mut mapping.shares);
             }
-            let sizes = shares.values().map(WorkerShare::size).collect();
-            let feeders = shares.values().filter_map(WorkerShare::feeder).collect();
-            let mapped = Signal::Mapped { batch, records, bytes, shares: sizes, feeders };
-            // Sent before the work, so that no share is applied before the consumer knows it.
-            if self.signals.send(mapped).is_err() {
+            if !self.hand_over(batch, mapping, Signal::Mapped) {
                 return;
             }
-            // The worker ends only once its session is abandoned; no offset is then stored.
-            let _ = self.work.send(WorkerBatch { batch, shares: shares.into_values().collect() });
         }
+    }
+
+    /// Waits until another record may be mapped. What is mapped so far is handed over before, since
+    /// the room has space only once it is applied. Returns false if the session ended.
+    fn wait_for_room(&self, batch: BatchId, mapping: &mut Mapping) -> bool {
+        while self.room.is_full() && !self.abandoned.is_cancelled() {
+            let part = std::mem::take(mapping);
+            if part.records > 0 && !self.hand_over(batch, part, Signal::PartlyMapped) {
+                return false;
+            }
+            self.room.wait();
+        }
+        !self.abandoned.is_cancelled()
+    }
+
+    /// Hands mapped work over. Returns false if nobody waits for it.
+    fn hand_over(
+        &self,
+        batch: BatchId,
+        Mapping { records, bytes, shares }: Mapping,
+        signal: fn(MappedPart) -> Signal,
+    ) -> bool {
+        let sizes = shares.values().map(WorkerShare::size).collect();
+        let feeders = shares.values().filter_map(WorkerShare::feeder).collect();
+        let part = MappedPart { batch, records, bytes, shares: sizes, feeders };
+        // Sent before the work, so that no share is applied before the consumer knows it.
+        if self.signals.send(signal(part)).is_err() {
+            return false;
+        }
+        // The worker ends only once its session is abandoned; no offset is then stored.
+        let _ = self.work.send(WorkerBatch { batch, shares: shares.into_values().collect() });
+        true
     }
 
     fn map(&mut self, polled: Polled, shares: &mut BTreeMap<Lane, WorkerShare>) {
@@ -107,7 +147,7 @@ impl Mapper {
         }
         let (partition, _) = polled.read_up_to();
         match polled {
-            Polled::Record { at, pass, record, bytes } => {
+            Polled::Record { at, pass, record, .. } => {
                 let items = match self.router.items(&record.as_raw(), &at) {
                     Ok(items) => items,
                     Err(Unavailable(why)) => return self.withhold(partition, pass, why),
@@ -117,12 +157,19 @@ impl Mapper {
                 }
                 self.count(&items);
                 for item in items {
-                    // If a record has several users, each item may hold a copy of it.
-                    share(shares, item.lane).add(item, bytes + ITEM_BYTES);
+                    self.share(shares, item.lane).add(item);
                 }
             }
-            Polled::Loss { item, .. } => share(shares, item.lane).add_loss(*item, ITEM_BYTES),
+            Polled::Loss { item, .. } => self.share(shares, item.lane).add_loss(*item),
         }
+    }
+
+    fn share<'s>(
+        &self,
+        shares: &'s mut BTreeMap<Lane, WorkerShare>,
+        lane: Lane,
+    ) -> &'s mut WorkerShare {
+        shares.entry(lane).or_insert_with(|| WorkerShare::new(lane, self.room.charge()))
     }
 
     fn is_withheld(&self, polled: &Polled) -> bool {
@@ -143,8 +190,4 @@ impl Mapper {
         metrics::counter!("plaudit_ingest_parked_total").increment(parked as u64);
         metrics::counter!("plaudit_ingest_actions_total").increment((items.len() - parked) as u64);
     }
-}
-
-fn share(shares: &mut BTreeMap<Lane, WorkerShare>, lane: Lane) -> &mut WorkerShare {
-    shares.entry(lane).or_insert_with(|| WorkerShare::new(lane))
 }

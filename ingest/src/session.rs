@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::consumer::{self, Consumer};
 use crate::error::{self, IngestError};
 use crate::health::{IngestHealth, Subject};
+use crate::mapped_room::MappedRoom;
 use crate::mapper::{Mapper, MapperBatch};
 use crate::offsets::progress_recorder;
 use crate::offsets::tracker::{BatchId, NextOffsets};
@@ -130,7 +131,7 @@ impl SessionContext {
     fn forget_partitions(&self) {
         self.health.set_partitions([]);
         self.health.set_paused(false);
-        self.health.retract(&Subject::Pressure);
+        self.health.retract(&Subject::Backpressure);
         self.health.retract(&Subject::CrowdedLanes);
     }
 
@@ -238,7 +239,7 @@ impl SessionContext {
             self.queue.lane_count(),
             self.options.future_tolerance,
         );
-        let mut senders = Vec::new();
+        let (mut senders, room) = (Vec::new(), Arc::new(MappedRoom::default()));
         for _ in 0..self.options.workers.max(1) {
             let (sender, batches) = mpsc::channel();
             let mapper = Mapper {
@@ -248,6 +249,7 @@ impl SessionContext {
                 signals: signals.clone(),
                 work: work.clone(),
                 health: Arc::clone(&self.health),
+                room: Arc::clone(&room),
                 withheld: BTreeMap::new(),
                 abandoned: abandoned.clone(),
             };

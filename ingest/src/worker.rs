@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{IngestHealth, Subject};
+use crate::mapped_room::{Charge, item_bytes};
 use crate::offsets::tracker::{BatchId, LaneShare};
 use crate::signal::Signal;
 use crate::source_partition::SourcePartition;
@@ -30,23 +31,24 @@ pub struct WorkerShare {
     items: Vec<Item>,
     /// The indexes of the items that name lost records.
     losses: Vec<usize>,
-    bytes: usize,
+    /// Held until the share is applied or abandoned.
+    charge: Charge,
 }
 
 impl WorkerShare {
-    pub fn new(lane: Lane) -> Self {
-        Self { lane, items: Vec::new(), losses: Vec::new(), bytes: 0 }
+    pub fn new(lane: Lane, charge: Charge) -> Self {
+        Self { lane, items: Vec::new(), losses: Vec::new(), charge }
     }
 
-    pub fn add(&mut self, item: Item, bytes: usize) {
+    pub fn add(&mut self, item: Item) {
+        self.charge.add(item_bytes(&item));
         self.items.push(item);
-        self.bytes += bytes;
     }
 
     /// Adds an item that names lost records.
-    pub fn add_loss(&mut self, item: Item, bytes: usize) {
+    pub fn add_loss(&mut self, item: Item) {
         self.losses.push(self.items.len());
-        self.add(item, bytes);
+        self.add(item);
     }
 
     /// Returns the lane and a partition that has records for it.
@@ -60,7 +62,7 @@ impl WorkerShare {
     }
 
     pub fn size(&self) -> LaneShare {
-        LaneShare { lane: self.lane, items: self.items.len(), bytes: self.bytes }
+        LaneShare { lane: self.lane, items: self.items.len(), bytes: self.charge.bytes }
     }
 }
 
@@ -115,7 +117,8 @@ impl Worker {
         let size = share.size();
         let losses: Vec<(usize, Item)> =
             share.losses.iter().map(|at| (*at, share.items[*at].clone())).collect();
-        let submission = self.queue.submit(share.items);
+        let WorkerShare { items, charge, .. } = share;
+        let submission = self.queue.submit(items);
         let (queue, signals, health) =
             (self.queue.clone(), self.signals.clone(), Arc::clone(&self.health));
         async move {
@@ -128,6 +131,7 @@ impl Worker {
             }
             metrics::histogram!("plaudit_ingest_batch_seconds")
                 .record(began.elapsed().as_secs_f64());
+            drop(charge);
             // The polling thread ends only once the work is abandoned.
             let _ = signals.send(Signal::Applied { batch, share: size });
         }

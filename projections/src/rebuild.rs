@@ -13,6 +13,7 @@ mod control;
 mod copy;
 mod lease;
 mod load;
+mod progress;
 mod run;
 mod silence;
 mod skipped;
@@ -258,12 +259,7 @@ async fn prepare(
     if !lease.hold(&mut tx).await? {
         return Err(ProjectionError::AlreadyRunning { projection: view.name() });
     }
-    // The lock keeps a rebuild that is cancelled at this moment from running again.
-    let state: Option<String> =
-        sqlx::query_scalar("select state from rebuilds where projection = $1 for update")
-            .bind(view.name())
-            .fetch_optional(&mut *tx)
-            .await?;
+    let state = progress::lock(view, &mut tx).await?;
     // A resumed rebuild keeps its state: an operator may have paused it again.
     let (unfinished, state) = match (state.as_deref(), start) {
         (Some(state @ ("running" | "paused")), Start::ResumeOnly) => (true, state),
@@ -271,32 +267,14 @@ async fn prepare(
         _ => (false, "running"),
     };
     if unfinished && tables::exist(view, &mut tx).await? {
-        sqlx::query(
-            "update rebuilds
-             set state = $2, error = null, resumed_at = now(), resumed_events =
-                 (select coalesce(sum(events), 0) from rebuild_lanes where projection = $1)
-             where projection = $1",
-        )
-        .bind(view.name())
-        .bind(state)
-        .execute(&mut *tx)
-        .await?;
+        progress::resume(view, state, &mut tx).await?;
     } else if start == Start::ResumeOnly {
         tx.rollback().await?;
         return Ok(false);
     } else {
         tables::drop(view, "_new", &mut tx).await?;
         tables::create(view, &mut tx).await?;
-        for sql in [
-            "delete from rebuilds where projection = $1",
-            "delete from rebuild_lanes where projection = $1",
-            "delete from rebuild_skipped where projection = $1",
-            "insert into rebuilds (projection, state, phase) values ($1, 'running', 'loading')",
-            "insert into rebuild_lanes (projection, lane, position)
-             select $1, lane, next_position - 1 from lanes",
-        ] {
-            sqlx::query(sql).bind(view.name()).execute(&mut *tx).await?;
-        }
+        progress::begin(view, &mut tx).await?;
     }
     if let Some(author) = author {
         operations::record(OperationKind::Rebuild, view.name(), author, &mut *tx).await?;
@@ -324,16 +302,7 @@ async fn conclude(
             Err(ProjectionError::AlreadyRunning { projection: run.view.name() })
         }
         Err(StopReason::Failed(error)) => {
-            let noted = sqlx::query(
-                "update rebuilds set state = 'failed', error = $2
-                 where projection = $1 and state in ('running', 'paused')
-                   and exists (select from rebuild_leases where projection = $1 and epoch = $3)",
-            )
-            .bind(run.view.name())
-            .bind(error.to_string())
-            .bind(run.lease.epoch())
-            .execute(database)
-            .await;
+            let noted = progress::fail(run.view, run.lease, &error.to_string(), database).await;
             if let Err(unnoted) = noted {
                 tracing::warn!(error = %unnoted, "a failed rebuild could not be noted as failed");
             }

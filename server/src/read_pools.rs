@@ -32,15 +32,15 @@ impl ReadPools {
     pub fn divide(pool: &PgPool, config: &Config) -> Result<Self, Failure> {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let shares = Shares::of(startup::readers_max(config)?, cores);
-        let clients = pool::reserved(pool, shares.clients);
+        let clients = pool::reserved_for_requests(pool, shares.clients);
         let operators = match shares.operators {
             0 => clients.clone(),
-            count => pool::reserved(pool, count),
+            count => pool::reserved_for_requests(pool, count),
         };
         Ok(Self {
             followers: pool::reserved(pool, shares.followers),
             background: pool::reserved(pool, shares.background),
-            screens: pool::reserved(pool, shares.screens),
+            screens: pool::reserved_for_requests(pool, shares.screens),
             clients,
             operators,
             screens_at_once: usize::try_from(shares.screens_at_once).unwrap_or(1),

@@ -80,8 +80,8 @@ async fn connection_attempt(options: &PgConnectOptions) -> sqlx::Result<()> {
 }
 
 /// Fails behind a pooler that shares one database session among several connections, as `PgBouncer`
-/// does with `pool_mode = transaction`: settings, prepared statements and locks would belong to
-/// another connection.
+/// does with `pool_mode = transaction` or `statement`: settings, prepared statements and locks would
+/// belong to another connection.
 async fn refuse_shared_sessions(options: &PgConnectOptions, url: &str) -> Result<(), Failure> {
     use sqlx::Connection;
     let asked = async {
@@ -97,22 +97,37 @@ async fn refuse_shared_sessions(options: &PgConnectOptions, url: &str) -> Result
         second.close().await?;
         Ok::<_, sqlx::Error>(is_shared)
     };
-    match tokio::time::timeout(Duration::from_secs(5), asked).await {
-        Ok(Ok(true)) => Err(Failure::new(format!(
-            "the database at {} is behind a pooler that shares its sessions, such as PgBouncer with `pool_mode = transaction`; \
-             set `pool_mode = session`, or connect to PostgreSQL itself",
-            address(url)
-        ))),
-        Ok(Ok(false)) => Ok(()),
+    let is_shared = match tokio::time::timeout(Duration::from_secs(5), asked).await {
+        Ok(Ok(is_shared)) => is_shared,
+        Ok(Err(error)) if refuses_transactions(&error) => true,
         Ok(Err(error)) => {
             tracing::warn!(%error, "whether a pooler shares sessions could not be checked: {error}");
-            Ok(())
+            false
         }
         Err(_) => {
             tracing::warn!("whether a pooler shares sessions could not be checked within 5 s");
-            Ok(())
+            false
         }
+    };
+    if !is_shared {
+        return Ok(());
     }
+    Err(Failure::new(format!(
+        "the database at {} is behind a pooler that shares its sessions, such as PgBouncer with `pool_mode = transaction` \
+         or `pool_mode = statement`; set `pool_mode = session`, or connect to PostgreSQL itself",
+        address(url)
+    )))
+}
+
+/// Returns true for the error of a pooler with one session per statement, which ends a connection
+/// that begins a transaction.
+///
+/// # Source
+///
+/// `PgBouncer` 1.24, `disconnect_client`: its own errors have the code 08P01, protocol violation.
+/// PostgreSQL never answers one of these statements with it.
+fn refuses_transactions(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(db) if db.code().as_deref() == Some("08P01"))
 }
 
 /// Uses the simple protocol: a prepared statement would not survive such a pooler.

@@ -18,7 +18,6 @@ mod node;
 mod objective;
 mod rewards;
 mod streak;
-mod suggestion;
 mod task;
 mod text;
 mod warnings;
@@ -33,6 +32,7 @@ use plaudit_domain::action::RecentFields;
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::TaskId;
+use plaudit_domain::suggestion;
 
 pub use diagnostic::Diagnostic;
 pub use diff::{Change, diff};
@@ -98,6 +98,20 @@ impl LocatedTask {
         recent: &RecentFields,
     ) -> Vec<Diagnostic> {
         self.all_warnings(now, Some(catalogue), recent)
+    }
+
+    /// Returns the warnings about tasks that this one counts: those of `drafts`, else those of the
+    /// catalogue in force, if one is given.
+    pub fn warnings_of_counted(
+        &self,
+        drafts: &[&TaskDefinition],
+        catalogue: Option<&Catalogue>,
+    ) -> Vec<Diagnostic> {
+        let found = warnings::counted::other_periods(&self.definition, |id| {
+            let draft = drafts.iter().copied().find(|draft| draft.id == *id);
+            draft.or_else(|| Some(&catalogue?.task(id)?.current().definition))
+        });
+        found.into_iter().map(|(path, message)| self.diagnostic(&path, message)).collect()
     }
 
     fn all_warnings(

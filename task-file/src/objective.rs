@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use plaudit_domain::calendar::Cadence;
 use plaudit_domain::catalogue::definition::{Cap, Kind, Measure, Objective};
 use plaudit_domain::duration;
 use plaudit_domain::expression::{Filter, PatternTotal};
@@ -32,6 +33,10 @@ const FIELD_BYTES_MAX: usize = 256;
 /// The longest lateness, in seconds: a year. Periods stay open for that long.
 const LATENESS_SECONDS_MAX: i64 = 366 * 86_400;
 
+/// The longest lateness, in periods. Each open period of a task is read and written with every
+/// action of its user.
+const LATENESS_PERIODS_MAX: i64 = 400;
+
 /// An objective whose target may still follow from the milestones.
 pub struct Counted<'n> {
     /// The objective as written.
@@ -60,6 +65,23 @@ impl Counted<'_> {
         if let Some(place) = place {
             let message = format!("the target is {target}, but a period counts at most {most}");
             diagnostics.add(place, format_args!("{message} different values or days"));
+        }
+    }
+
+    /// Refuses a lateness that keeps too many periods open at once.
+    pub fn refuse_too_many_open(&self, every: Cadence, diagnostics: &mut Diagnostics) {
+        let (Some(lateness), Some(place)) = (self.lateness_seconds, self.fields.get("lateness"))
+        else {
+            return;
+        };
+        let Some(shortest) = every.shortest_period_seconds() else { return };
+        if lateness > LATENESS_PERIODS_MAX * shortest {
+            let hours = LATENESS_PERIODS_MAX * shortest / 3_600;
+            let message = format!(
+                "must be at most {LATENESS_PERIODS_MAX} of the shortest periods of `every`, here \
+                 PT{hours}H: all of them stay open together"
+            );
+            diagnostics.add(place, message);
         }
     }
 

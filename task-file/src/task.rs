@@ -155,6 +155,9 @@ fn definition(
     if let (Some(counted), Some((_, target))) = (&counted, &course) {
         counted.refuse_beyond_memory(*target, diagnostics);
     }
+    if let (Some(counted), Some(every)) = (&counted, every) {
+        counted.refuse_too_many_open(every, diagnostics);
+    }
     let claim =
         fields.read_or("claim", Claim::default(), |place| rewards::claim(place, diagnostics));
     let audience =

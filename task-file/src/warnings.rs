@@ -1,13 +1,15 @@
 //! Parts of a task that are legal but questionable.
 
+pub mod counted;
 mod fields;
 mod rewards;
 pub mod uncapped;
+mod versions;
 
 use jiff::{SignedDuration, Timestamp};
 use plaudit_domain::action::RecentFields;
 use plaudit_domain::calendar::Cadence;
-use plaudit_domain::catalogue::definition::{Measure, TaskDefinition};
+use plaudit_domain::catalogue::definition::{AtPeriodEnd, Measure, TaskDefinition};
 use plaudit_domain::catalogue::{Catalogue, Status};
 
 /// The path below the task, and the message.
@@ -25,6 +27,7 @@ pub fn of(
     window(task, now, &mut warnings);
     short_window(task, &mut warnings);
     never_reached(task, &mut warnings);
+    endless(task, &mut warnings);
     if task.backfill.is_some_and(|backfill| backfill.from > now) {
         let message = "is in the future: no past action counts".to_owned();
         warnings.push(("backfill.from".to_owned(), message));
@@ -34,6 +37,8 @@ pub fn of(
         if let Some(in_force) = catalogue.task(&task.id) {
             rewards::lowered(task, &in_force.current().definition, &mut warnings);
             changed_audience(task, &in_force.current().definition, &mut warnings);
+            versions::extended_window(task, &in_force.current().definition, &mut warnings);
+            versions::not_easier(task, &in_force.current().definition, &mut warnings);
         }
     }
     fields::never_seen(task, recent, &mut warnings);
@@ -69,6 +74,15 @@ fn window(task: &TaskDefinition, now: Timestamp, warnings: &mut Vec<Warning>) {
     } else if task.window.until.is_some_and(|until| until <= now) {
         let message = "the window has passed: nothing counts any more";
         warnings.push(("window.until".to_owned(), message.to_owned()));
+    }
+}
+
+/// Warns of an end of the period that never comes.
+fn endless(task: &TaskDefinition, warnings: &mut Vec<Warning>) {
+    let is_endless = task.every == Cadence::Once && task.window.until.is_none();
+    if is_endless && task.claim.at_period_end != AtPeriodEnd::Keep {
+        let message = "has no effect: the period of an ordinary task ends with `window.until`, and there is none";
+        warnings.push(("claim.at_period_end".to_owned(), message.to_owned()));
     }
 }
 

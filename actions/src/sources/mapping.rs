@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::variables::{Values, Variables};
 use super::{Mapped, ParkReason};
 use crate::formats::Format;
+use crate::memory;
 
 /// The most actions that an entry makes of a record, one for each user. Without a limit, one record
 /// could fill the memory, and again after each restart. No team is that large.
@@ -128,7 +129,8 @@ impl Mapping {
             let fields =
                 if known > 0 { self.fields(&values, allowance) } else { Err(String::new()) };
             if let Ok(fields) = &fields {
-                *data_bytes = data_bytes.saturating_add(known.saturating_mul(fields.data_bytes()));
+                *data_bytes = data_bytes
+                    .saturating_add(known.saturating_mul(memory::of_object(&fields.data)));
             }
             if *data_bytes > COPIES_BYTES_MAX {
                 return Err(format!(
@@ -221,34 +223,11 @@ impl Mapping {
 }
 
 impl Fields {
-    /// Returns the bytes of memory that `data` takes.
-    fn data_bytes(&self) -> usize {
-        self.data.iter().map(entry_bytes).sum()
-    }
-
     fn action(&self, user: &UserId) -> Result<Action, String> {
         let Self { source, id, kind, time, data } = self;
         Action::new(Parts { user: user.as_str(), source, id, kind, time, data: data.clone() })
             .map_err(|why| why.to_string())
     }
-}
-
-/// Returns the bytes of memory that a value takes. A number takes 32, even if it has two digits in
-/// the record.
-fn bytes_of(value: &Json) -> usize {
-    let inside = match value {
-        Json::String(text) => text.len(),
-        Json::Array(items) => items.iter().map(bytes_of).sum(),
-        Json::Object(fields) => fields.iter().map(entry_bytes).sum(),
-        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
-    };
-    size_of::<Json>() + inside
-}
-
-/// Adds half an entry for free space: on average, a third of a tree's node is free.
-fn entry_bytes((name, value): (&String, &Json)) -> usize {
-    let free = size_of::<(String, Json)>() / 2;
-    size_of::<String>() + name.len() + bytes_of(value) + free
 }
 
 fn evaluate(

@@ -1,6 +1,7 @@
 //! Splits large requests into portions that are read and applied one by one: parsed JSON takes many
 //! times the memory of its text.
 
+use plaudit_actions::memory;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -9,39 +10,6 @@ use super::ACTIONS_MAX;
 /// The longest text of an element that is parsed, in bytes. The data of an action has 64 KiB at
 /// most, and six times as much if every character is escaped.
 pub const ELEMENT_BYTES_MAX: usize = 512 * 1024;
-
-/// The memory charged for an object, a field, an element of a list and a text once parsed, in
-/// bytes.
-///
-/// Source: a `serde_json::Value` has 32 bytes, and a growing list may hold half of its capacity in
-/// reserve. A map is a node of 11 keys of 24 bytes and as many values, and a full node is split
-/// into two half-empty ones. An allocation takes about 32 bytes.
-const OBJECT_BYTES: usize = 700;
-const FIELD_BYTES: usize = 112;
-const ITEM_BYTES: usize = 48;
-const TEXT_BYTES: usize = 32;
-
-/// Returns an upper bound of the memory that a JSON text takes once parsed, in bytes, including its
-/// own characters.
-pub fn parsed_bytes(json: &[u8]) -> usize {
-    let (mut bytes, mut in_text, mut is_escaped) = (json.len() + ITEM_BYTES, false, false);
-    for byte in json {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if in_text => is_escaped = true,
-            b'"' => {
-                in_text = !in_text;
-                bytes += TEXT_BYTES / 2;
-            }
-            _ if in_text => {}
-            b'{' => bytes += OBJECT_BYTES,
-            b':' => bytes += FIELD_BYTES,
-            b'[' | b',' => bytes += ITEM_BYTES,
-            _ => {}
-        }
-    }
-    bytes
-}
 
 /// Divides elements into portions of at most `bytes_max` bytes once parsed; a larger element makes
 /// a portion of its own. Yields each portion with its bytes.
@@ -53,7 +21,7 @@ pub fn portions<'e>(
     std::iter::from_fn(move || {
         let (mut bytes, mut count) = (0, 0);
         for element in rest {
-            let more = parsed_bytes(element);
+            let more = memory::of_text(element);
             if count > 0 && bytes + more > bytes_max {
                 break;
             }
@@ -106,16 +74,6 @@ impl<'de: 'b, 'b> serde::Deserialize<'de> for Elements<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_parsed_is_charged_by_its_structure_and_not_by_its_characters() {
-        let zeros = format!("[{}]", vec!["0"; 10_000].join(","));
-        assert!(parsed_bytes(zeros.as_bytes()) > 10_000 * size_of::<serde_json::Value>());
-        let text = format!("\"{}\"", r#"[,{:\""#.repeat(10_000));
-        assert!(parsed_bytes(text.as_bytes()) < text.len() + 1_000);
-        let objects = format!("[{}]", vec![r#"{"":0}"#; 1_000].join(","));
-        assert!(parsed_bytes(objects.as_bytes()) > 1_000 * 664);
-    }
 
     #[test]
     fn elements_are_divided_in_order_and_a_large_one_stands_alone() {

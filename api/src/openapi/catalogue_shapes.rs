@@ -194,6 +194,9 @@ shapes! {
         time: Instant,
         /// True if an action with this identity was decided before, so that nothing would happen.
         duplicate: bool,
+        /// The reason why the action would be parked now, as one from the future; null if it would
+        /// not. Its events are those of its release.
+        parked: Option<String>,
         /// The events that would be stored, in order.
         #[schema(value_type = Vec<Object>)]
         events: Value,
@@ -208,7 +211,7 @@ shapes! {
         reason: String,
         /// A description of the reason for people.
         detail: String,
-        /// The `where` that was evaluated, if it is the reason.
+        /// The `where` of the objective or of the audience that was evaluated, if it is the reason.
         #[schema(required = false, nullable = false)]
         r#where: Option<String>,
         /// The fields that the `where` names, with their values; null for a field that does not
@@ -266,6 +269,9 @@ shapes! {
     ActionVerdict {
         /// True if an action with this identity was decided before, so that nothing would happen.
         duplicate: bool,
+        /// The reason why the action would be parked now, as one from the future; null if it would
+        /// not. Its events are those of its release.
+        parked: Option<String>,
         /// The events of the task that would be stored.
         #[schema(value_type = Vec<Object>)]
         events: Value,

@@ -38,6 +38,8 @@ shapes! {
         unmoved: i64,
         /// The number of past actions that could not be decided; the log names their records.
         failed: i64,
+        /// The number of past actions that were taken back and do not count.
+        reversed: i64,
         /// The problem that stops its progress; null if there is none.
         problem: Option<String>,
         /// The time of its last progress.

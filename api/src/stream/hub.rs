@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::problem::{Answer, Problem};
 
-/// Limit on the open streams of a process.
+/// Limit on the open streams of a process. They also take at most half of the connections, so that
+/// other requests find one.
 const STREAMS_MAX: usize = 1_000;
 
 /// Limit on the open streams of one user, so that nobody takes them all.
@@ -64,9 +65,16 @@ pub struct Subscription {
 
 impl Streams {
     /// Starts the task that finds new events. All streams end when `stop` is cancelled.
-    pub fn start(pool: &PgPool, heads: Arc<HeadWatch>, stop: CancellationToken) -> Self {
+    /// `connections_max` is the limit on the connections of the process.
+    pub fn start(
+        pool: &PgPool,
+        connections_max: usize,
+        heads: Arc<HeadWatch>,
+        stop: CancellationToken,
+    ) -> Self {
+        let streams_max = (connections_max / 2).clamp(1, STREAMS_MAX);
         let hub = Arc::new(Hub {
-            slots: Arc::new(Semaphore::new(STREAMS_MAX)),
+            slots: Arc::new(Semaphore::new(streams_max)),
             lanes: Mutex::default(),
             opened: Notify::new(),
             stop: stop.clone(),
@@ -190,5 +198,29 @@ impl Hub {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn streams_take_half_of_the_connections_at_most() {
+        let pool =
+            plaudit_event_store::pool::connect("postgres://nobody@127.0.0.1:9/none", 1).unwrap();
+        let stop = CancellationToken::new();
+        let opened = |connections_max| {
+            let heads = HeadWatch::start(&pool, stop.clone());
+            let streams = Streams::start(&pool, connections_max, heads, stop.clone());
+            let open = |n: usize| {
+                let user: UserId = format!("u{n}").parse().unwrap();
+                streams.subscribe(Lane(0), &user, 0).ok()
+            };
+            let open: Vec<_> = (0..STREAMS_MAX + 1).map_while(open).collect();
+            open.len()
+        };
+        assert_eq!((opened(7), opened(1), opened(100_000)), (3, 1, STREAMS_MAX));
+        stop.cancel();
     }
 }

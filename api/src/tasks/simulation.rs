@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use jiff::Timestamp;
 use plaudit_actions::cloud_events;
 use plaudit_audit::{Simulation, SimulationError, SimulationInput};
 use plaudit_domain::action::Action;
@@ -10,7 +11,7 @@ use plaudit_domain::ids::UserId;
 use serde_json::{Map, Value};
 
 use super::publication::{conflict_error, input_error};
-use crate::actions::ACTIONS_MAX;
+use crate::actions::{ACTIONS_MAX, latest};
 use crate::etag::no_store;
 use crate::input::{pointer_to, read_object};
 use crate::openapi::catalogue_shapes;
@@ -31,7 +32,8 @@ pub(super) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
     ))]
 pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Body) -> Answer {
     let (fields, held) = read_object(&state, &headers, body, BODY_BYTES_MAX).await?;
-    let input = state.computing.run(|| read(fields)).await?;
+    let mut input = state.computing.run(|| read(fields)).await?;
+    input.latest = Some(latest(Timestamp::now(), state.future_tolerance));
     let drafts = input.drafts.clone();
     let refused = |error: SimulationError| match error {
         SimulationError::Conflicts(conflicts) => Problem::BadInput(

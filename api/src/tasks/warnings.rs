@@ -40,9 +40,12 @@ pub async fn warnings_of(
         RecentFields::default()
     });
     let now = Timestamp::now();
+    let drafts: Vec<_> = tasks.iter().map(|task| &task.definition).collect();
     let of_task = |task: &&LocatedTask| {
-        let found = task.warnings_beside(now, in_force, &recent).into_iter();
-        let planned = found.map(|warning| {
+        let mut found = task.warnings_beside(now, in_force, &recent);
+        found.extend(task.warnings_of_counted(&drafts, Some(in_force)));
+        found.sort();
+        let planned = found.into_iter().map(|warning| {
             let path = task.path_below(&warning).to_owned();
             PlannedWarning { path, message: warning.message }
         });

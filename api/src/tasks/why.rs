@@ -3,12 +3,14 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use plaudit_audit::{SimulationError, Why, WhyError};
+use jiff::Timestamp;
+use plaudit_audit::{SimulationError, Why, WhyError, WhyInput};
 use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 use serde_json::{Map, Value};
 
 use super::simulation::{BODY_BYTES_MAX, read_action};
+use crate::actions::latest;
 use crate::etag::no_store;
 use crate::input::{KnownTask, pointer_to, read_object, unknown_task};
 use crate::openapi::{catalogue_shapes, parameters};
@@ -35,7 +37,9 @@ pub async fn why(
     let (fields, held) = read_object(&state, &headers, body, BODY_BYTES_MAX).await?;
     let (user, action) = read(fields)?;
     let (lanes, catalogue) = (state.executor.lane_count(), state.executor.catalogue());
-    let prepared = Why::prepare(user, &task, action, lanes, catalogue, &state.operators).await?;
+    let latest = Some(latest(Timestamp::now(), state.future_tolerance));
+    let input = WhyInput { user, task, action, latest };
+    let prepared = Why::prepare(input, lanes, catalogue, &state.operators).await?;
     let why = state.computing.run(|| prepared.run()).await;
     drop(held);
     Ok(no_store(&why?))

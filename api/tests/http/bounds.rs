@@ -51,6 +51,34 @@ async fn what_can_not_be_written_is_503_within_five_seconds() {
     api.act("u42", "gift.sent", "g2", json!({"coins": 10})).await;
 }
 
+/// Another writer leaves its transaction open. Only the users of its lane wait.
+#[tokio::test]
+async fn a_held_lane_is_503_for_its_users_and_the_others_are_served() {
+    let api = Api::start().await;
+    let (producer, claimer, other) = (producer(), client("u42"), api.user_beside("u42"));
+    let mut held = api.pool.begin().await.unwrap();
+    let lock = "select pg_advisory_xact_lock(1347174741, $1)";
+    sqlx::query(lock).bind(i32::from(api.lane_of("u42").0)).execute(&mut *held).await.unwrap();
+    let (waiting, nothing) = (action("u42", "gift.sent", "g1", json!({"coins": 10})), json!({}));
+    let asked = Instant::now();
+    let served = async {
+        for n in 0..5 {
+            let sent = action(&other, "gift.sent", &format!("o{n}"), json!({"coins": 10}));
+            let answer = api.post(&producer, "/v1/actions", &sent, &[]).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+        }
+    };
+    let (sent, claim, ()) = tokio::join!(
+        api.post(&producer, "/v1/actions", &waiting, &[]),
+        api.post(&claimer, "/v1/users/u42/claims", &nothing, &[]),
+        served,
+    );
+    is_refused_in_time(&sent, asked, "an action");
+    is_refused_in_time(&claim, asked, "a claim");
+    held.rollback().await.unwrap();
+    api.act("u42", "gift.sent", "g2", json!({"coins": 10})).await;
+}
+
 #[tokio::test]
 async fn what_can_not_be_read_or_published_is_503_within_five_seconds() {
     let api = Api::start().await;

@@ -65,6 +65,10 @@ async fn a_dry_run_names_cap_lock_audience_window_and_lateness() {
         unmoved(0, "over"),
         named("outside_window", "the action is outside the task's window")
     );
+    let of_actions = tried.body["actions"][0]["unmoved"].as_array().unwrap();
+    let vips = of_actions.iter().find(|unmoved| unmoved["task"] == "vips").unwrap();
+    let saw = (&vips["where"], &vips["saw"]);
+    assert_eq!(saw, (&json!("user.vip >= 2"), &json!({ "user.vip": 1 })));
     assert_eq!(unmoved(0, "streak").0, "completed");
     assert_eq!(unmoved(0, "opener").0, "not_subscribed");
     let (reason, detail) = unmoved(1, "capped");
@@ -94,7 +98,7 @@ async fn why_names_the_audience_also_while_something_can_be_claimed() {
     assert_eq!(vips["screen"]["state"], "claimable", "{vips}");
     let (reason, detail) = reason_of(&vips["obstacles"]);
     assert_eq!(reason, "not_in_audience");
-    assert!(detail.contains("where: user.vip >= 2, percent: 100"), "{detail}");
+    assert!(detail.contains("where: user.vip >= 2, percent: 100; user.vip = 1"), "{detail}");
     assert!(detail.contains("stays claimable"), "{detail}");
 }
 
@@ -138,4 +142,24 @@ async fn a_publication_warns_that_it_narrows_an_audience() {
     assert_eq!((&warnings[0]["path"], warnings.as_array().unwrap().len()), (&json!("audience"), 1));
     assert_eq!(planned.body["tasks"][0]["warnings"], *warnings);
     assert_eq!(published.body["published"][1].get("warnings"), None, "it is unchanged");
+}
+
+#[tokio::test]
+async fn an_action_from_the_future_is_said_to_be_parked_and_shown_as_if_released() {
+    let api = started().await;
+    let mut soon = action("ann", "gift.sent", "7", json!({ "coins": 5 }));
+    soon["time"] = (Timestamp::now() + SignedDuration::from_hours(1)).to_string().into();
+    let now = action("ann", "gift.sent", "8", json!({ "coins": 5 }));
+    let input = json!({ "user": "ann", "actions": [now, soon] });
+    let tried = api.post(&operator(), "/v1/tasks/simulate", &input, &[]).await;
+    let [now, later] = &tried.body["actions"].as_array().unwrap()[..] else { panic!("{tried:?}") };
+    assert_eq!(now["parked"], json!(null));
+    let reason = later["parked"].as_str().unwrap();
+    assert!(reason.starts_with("from the future"), "{reason}");
+    assert!(!later["events"].as_array().unwrap().is_empty(), "{later}");
+    let asked = json!({ "user": "ann", "action": soon });
+    let why = api.post(&operator(), "/v1/tasks/counting/why", &asked, &[]).await;
+    let verdict = &why.body["action"];
+    assert!(verdict["parked"].as_str().unwrap().starts_with("from the future"), "{}", why.text);
+    assert!(!verdict["events"].as_array().unwrap().is_empty(), "{}", why.text);
 }

@@ -202,7 +202,7 @@ impl Api {
             past: plaudit_api::PastLookup::none("this test has no Kafka"),
             payer_routes: PayerRoutes::new(|_, _| Some("kafka".to_owned())),
             resolver,
-            streams: Streams::start(&pool, heads, streams_stop.clone()),
+            streams: Streams::start(&pool, 1_000, heads, streams_stop.clone()),
         });
         Self { router, pool, executor, rebuilds, streams_stop }
     }

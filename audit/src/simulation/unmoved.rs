@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Catalogue;
+use plaudit_domain::expression::Filter;
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::user_tasks::{Decision, Event, Unmoved, UnmovedReason, UserTasks};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+
+use crate::seen_values;
 
 /// A task that would not move.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,7 +21,7 @@ pub struct UnmovedTask {
     pub reason: String,
     /// A description of the reason for people.
     pub detail: String,
-    /// The `where` that was evaluated, if it is the reason.
+    /// The `where` of the objective or of the audience that was evaluated, if it is the reason.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
     /// The fields that the `where` names, with their values; null for a field that does not exist.
@@ -80,11 +83,18 @@ fn explained(
     catalogue: &Catalogue,
 ) -> UnmovedTask {
     let mut described = plain(&unmoved.task, &name_of(&unmoved.reason), unmoved.reason.to_string());
-    let version = unmoved.reason.filter_version();
-    let version = version.and_then(|version| catalogue.version(&unmoved.task, version));
-    if let Some(filter) = version.and_then(|v| v.definition.objective.filter.clone()) {
-        described.saw = values_in(&filter, state, action);
-        described.filter = Some(filter);
+    let version_of = |number: u32| catalogue.version(&unmoved.task, number);
+    if let Some(version) = unmoved.reason.filter_version().and_then(version_of) {
+        let paths = version.filter().and_then(Result::ok).map(Filter::paths).unwrap_or_default();
+        described.saw = seen_values::of_action(&paths, state, action);
+        described.filter.clone_from(&version.definition.objective.filter);
+    }
+    if let UnmovedReason::OutsideAudience(number) = unmoved.reason
+        && let Some(version) = version_of(number)
+    {
+        let audience = &version.definition.audience;
+        described.saw = seen_values::of_user(audience, &action.user, state);
+        described.filter.clone_from(&audience.filter);
     }
     described
 }
@@ -98,61 +108,9 @@ fn name_of(reason: &UnmovedReason) -> String {
     }
 }
 
-/// Returns the fields that a `where` names, such as `data.coins`, with their values.
-fn values_in(filter: &str, state: &UserTasks, action: &Action) -> Map<String, Value> {
-    let mut user = state.attributes.clone();
-    user.insert("id".to_owned(), action.user.as_str().into());
-    user.insert("zone".to_owned(), state.zones.current().into());
-    let roots = json!({
-        "data": action.data,
-        "user": user,
-        "action": {"id": action.id, "source": action.source, "type": action.kind,
-            "time": action.occurred_at.to_string()},
-    });
-    let mut saw = Map::new();
-    for path in paths_in(filter) {
-        let pointer = format!("/{}", path.replace('.', "/"));
-        let value = roots.pointer(&pointer).cloned().unwrap_or(Value::Null);
-        saw.insert(path, value);
-    }
-    saw
-}
-
-/// Finds the paths below `data`, `user` and `action` in an expression. A path ends before a call,
-/// as in `data.name.startsWith('a')`. Paths inside text literals are found too; they do no harm.
-fn paths_in(filter: &str) -> BTreeSet<String> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-    let mut paths = BTreeSet::new();
-    let mut rest = filter;
-    while let Some(start) = rest.find(is_part) {
-        let word = &rest[start..];
-        let end = word.find(|c| !is_part(c)).unwrap_or(word.len());
-        let (word, after) = word.split_at(end);
-        let path = if after.starts_with('(') {
-            word.rsplit_once('.').map_or("", |(path, _)| path)
-        } else {
-            word
-        };
-        if ["data.", "user.", "action."].iter().any(|root| path.starts_with(root)) {
-            paths.insert(path.trim_end_matches('.').to_owned());
-        }
-        rest = after;
-    }
-    paths
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_paths_of_a_condition_are_found() {
-        let found = paths_in(
-            "data.coins >= 10 && user.vip in [1, 2] && !data.room.name.startsWith('a') && has(data.x)",
-        );
-        let found: Vec<_> = found.iter().map(String::as_str).collect();
-        assert_eq!(found, ["data.coins", "data.room.name", "data.x", "user.vip"]);
-    }
 
     #[test]
     fn a_reason_has_a_name() {

@@ -32,14 +32,11 @@ impl FailingLanes {
         due.retain(|due| !self.since.contains_key(&due.lane) || seen.insert(due.lane));
     }
 
-    /// Returns true if the record is to be given up, because the broker has refused it for too long
-    /// and will do so whenever it is sent.
-    pub fn gives_up(&self, lane: Lane, cause: &KafkaError, now: Instant) -> bool {
-        use RDKafkaErrorCode::{InvalidRecord, MessageSizeTooLarge};
-        let is_final =
-            matches!(cause.rdkafka_error_code(), Some(MessageSizeTooLarge | InvalidRecord));
+    /// Returns true if the first record of a lane is not worth further attempts: the broker has
+    /// refused it for too long, and will do so whenever it is sent.
+    pub fn is_given_up(&self, lane: Lane, cause: &KafkaError, now: Instant) -> bool {
         let since = self.since.get(&lane).copied().unwrap_or(now);
-        is_final && now.duration_since(since) >= self.refused_for
+        is_final(cause) && now.duration_since(since) >= self.refused_for
     }
 
     /// Notes the lanes whose records succeeded or were given up, and then those with a failure.
@@ -56,4 +53,10 @@ impl FailingLanes {
             self.since.entry(*lane).or_insert(now);
         }
     }
+}
+
+/// Returns true if the broker refuses the record whenever it is sent, or another of its batch.
+pub fn is_final(cause: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{InvalidRecord, MessageSizeTooLarge};
+    matches!(cause.rdkafka_error_code(), Some(MessageSizeTooLarge | InvalidRecord))
 }

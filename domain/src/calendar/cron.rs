@@ -172,6 +172,17 @@ impl Cron {
         None
     }
 
+    /// The shortest time between two ticks on days that follow each other, in minutes.
+    pub(super) fn minutes_between_ticks_min(self) -> i64 {
+        let of_day = (0..24).filter(|hour| self.hours.has(*hour)).flat_map(|hour| {
+            let minutes = (0..60).filter(|minute| self.minutes.has(*minute));
+            minutes.map(move |minute| i64::from(hour) * 60 + i64::from(minute))
+        });
+        let mut ticks: Vec<i64> = of_day.collect();
+        ticks.extend(ticks.first().map(|first| first + 24 * 60));
+        ticks.windows(2).map(|two| two[1] - two[0]).min().unwrap_or(24 * 60)
+    }
+
     fn day_matches(self, day: Date) -> bool {
         let of_month = self.days_of_month.has(day.day());
         let of_week = self.days_of_week.has(weekday(day.weekday()));

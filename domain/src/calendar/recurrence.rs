@@ -25,6 +25,21 @@ pub enum Cadence {
     Cron(Cron),
 }
 
+impl Cadence {
+    /// The length of the shortest period in seconds, without changes of clocks; `None` for a period
+    /// without end. Ticks of a schedule count as if every day had them.
+    pub fn shortest_period_seconds(self) -> Option<i64> {
+        const DAY: i64 = 86_400;
+        match self {
+            Self::Once => None,
+            Self::Day => Some(DAY),
+            Self::Week => Some(7 * DAY),
+            Self::Month => Some(28 * DAY),
+            Self::Cron(cron) => Some(60 * cron.minutes_between_ticks_min()),
+        }
+    }
+}
+
 /// The rule that divides time into a task's periods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Calendar {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::TaskVersion;
 use super::definition::Share;
-use crate::expression::{Allowance, Expression, InvalidExpression, Variable};
+use crate::expression::{Allowance, Expression, FieldPath, InvalidExpression, Variable};
 use crate::ids::UserId;
 use crate::lane;
 
@@ -20,6 +20,11 @@ pub fn audience_filter(source: &str) -> Result<Expression, InvalidExpression> {
 /// `user.vip`. A user without one of them is outside the audience.
 pub fn unguarded_attributes(filter: &Expression) -> Vec<String> {
     filter.unguarded_attributes(0, VARIABLES[0])
+}
+
+/// The paths below `user` that the `where` of an audience reads or tests by `has()`.
+pub fn audience_paths(filter: &Expression) -> Vec<FieldPath> {
+    filter.paths(&VARIABLES)
 }
 
 impl TaskVersion {

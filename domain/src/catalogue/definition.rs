@@ -26,7 +26,7 @@ pub use objective::{Cap, Measure, Objective};
 pub use rewards::{
     AtPeriodEnd, Claim, ClaimMode, Milestone, Payout, RewardLine, Rewards, WeightedPayout,
 };
-pub use streak::{FREEZE_WISHED, FreezeUse, Freezes, MakeUp, Pause, StreakRules};
+pub use streak::{FREEZE_REQUESTED, FreezeUse, Freezes, MakeUp, Pause, StreakRules};
 
 /// An author's additional data for the app. It is shown unchanged and means nothing to the rules.
 pub type Meta = Map<String, Value>;
@@ -198,9 +198,10 @@ impl TaskDefinition {
     pub fn listens_to(&self) -> impl Iterator<Item = &str> {
         let rules = self.streak.as_ref();
         let make_up = rules.and_then(|rules| rules.make_up.as_ref());
-        let wishes = rules.filter(|rules| rules.listens_for_wishes()).map(|_| FREEZE_WISHED);
+        let freezes = rules.filter(|rules| rules.takes_freeze_requests());
+        let freezes = freezes.map(|_| FREEZE_REQUESTED);
         let on = self.objective.on.iter().map(String::as_str);
-        on.chain(make_up.map(|make_up| make_up.on.as_str())).chain(wishes)
+        on.chain(make_up.map(|make_up| make_up.on.as_str())).chain(freezes)
     }
 
     /// The tasks that must be decided before this one: its prerequisites, and the tasks that it
@@ -212,6 +213,18 @@ impl TaskDefinition {
     /// The `at` of the last milestone, which completes the task.
     pub fn last_at(&self) -> i64 {
         self.milestones.last().map_or(self.objective.target, |m| m.at)
+    }
+
+    /// True if an open period under this definition continues under the next one.
+    pub fn is_followed_by(&self, next: &Self) -> bool {
+        match next.on_new_version {
+            OnNewVersion::Keep => false,
+            OnNewVersion::Adopt => true,
+            // In a streak, the last milestone is a length; one period needs its objective's target.
+            OnNewVersion::AdoptIfEasier => {
+                next.last_at() <= self.last_at() && next.objective.target <= self.objective.target
+            }
+        }
     }
 
     /// The text for readers of `locale`, see [`in_locale`].

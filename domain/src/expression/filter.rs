@@ -6,7 +6,7 @@ use super::compile::{Declared, is_never_true};
 use super::failure::EvaluationError;
 use super::types::{Others, Type};
 use super::value::{Kind, Variable};
-use super::{Allowance, Expression, InvalidExpression, fields};
+use super::{Allowance, Expression, FieldPath, InvalidExpression, fields, paths};
 use crate::action::Action;
 
 /// A compiled `where`.
@@ -73,12 +73,23 @@ impl Filter {
         fields::mentioned(&self.0.root, 0, Self::VARIABLES[0])
     }
 
+    /// The paths below `data`, `action` and `user` that the expression reads or tests by `has()`.
+    pub fn paths(&self) -> Vec<FieldPath> {
+        paths::paths(&self.0.root, &Self::VARIABLES)
+    }
+
     pub(super) fn expression(&self) -> &Expression {
         &self.0
     }
 }
 
 impl Expression {
+    /// The paths below its variables that the expression reads or tests by `has()`. `variables`
+    /// holds the names in the order in which they were declared.
+    pub(crate) fn paths(&self, variables: &[&str]) -> Vec<FieldPath> {
+        paths::paths(&self.root, variables)
+    }
+
     /// The attributes of a user that are read without a `has()` guard, such as `user.vip`.
     /// `variable` is the index of the user among the variables. Fields that Plaudit has for every
     /// user are left out.

@@ -34,6 +34,35 @@ pub(super) enum Node {
     Loop(Box<Loop>),
 }
 
+impl Node {
+    /// The nodes right below this one.
+    pub fn operands(&self) -> Vec<&Self> {
+        match self {
+            Self::Constant(_) | Self::Variable(_) | Self::Local(_) => vec![],
+            Self::Field(of, _)
+            | Self::Has(of, _)
+            | Self::Not(of)
+            | Self::Negate(of)
+            | Self::Matches(of, _) => vec![of],
+            Self::Index(operands)
+            | Self::And(operands)
+            | Self::Or(operands)
+            | Self::Equal(operands)
+            | Self::NotEqual(operands)
+            | Self::Compare(_, operands)
+            | Self::Arithmetic(_, operands)
+            | Self::In(operands) => operands.iter().collect(),
+            Self::Choice(parts) => parts.iter().collect(),
+            Self::List(items) | Self::Call(_, items) => items.iter().collect(),
+            Self::Map(entries) => entries.iter().flatten().collect(),
+            Self::Loop(of) => {
+                let Loop { range, condition, body, .. } = &**of;
+                [range, body].into_iter().chain(condition).collect()
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comparison {
     Less,

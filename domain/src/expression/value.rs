@@ -269,7 +269,7 @@ impl<'v> List<'v> {
 }
 
 /// The smallest whole number that a double can't tell from its neighbours: 2^53.
-pub(crate) const EXACT_DOUBLE_MAX: f64 = 9_007_199_254_740_992.0;
+pub const EXACT_DOUBLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Converts a JSON value. A number without a fraction is an `int` if it fits, so that
 /// `data.coins + 1` and `data.coins >= 10` work whether a producer sends `10` or `10.0`.

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::Kind;
 use crate::catalogue::Catalogue;
 use crate::screen::{ScreenRequest, TaskScreenState, screen};
-use crate::user_tasks::Event;
 use crate::user_tasks::tests::{Given, at, catalogue, daily, day, first_gift, gift, given, user};
+use crate::user_tasks::{Adjustment, Change, Command, Correction, Event, Seed};
 
 #[test]
 fn every_kind_is_found_by_its_name_and_stored_as_it() {
@@ -78,4 +78,28 @@ fn a_fourth_kind_shares_locks_with_the_others() {
     // The fourth gift opens the task, too late for a milestone but not for what was withheld.
     let times = ["29T09:00", "29T10:00", "29T11:00", "29T13:00"];
     assert_eq!(reached(&catalogue, &times), ["milestone_reached", "task_completed"]);
+}
+
+#[test]
+fn a_correction_goes_by_the_rules_of_the_kind() {
+    let catalogue = catalogue([early(&json!({}))]);
+    let past = given(&catalogue, &[]).after(&[gift("29T09:00")]);
+    let task = "daily".parse().unwrap();
+    let adjusts = Change::Adjust { task, period: None, adjustment: Adjustment::To(3) };
+    let task = "daily".parse().unwrap();
+    let completes = Change::Complete { task, period: None };
+    for change in [adjusts, completes] {
+        let reached = |when: &str| -> Vec<&'static str> {
+            let (by, reason, change) = ("ops".to_owned(), "a test".to_owned(), change.clone());
+            let at = at(when);
+            let correction = Correction { user: user(), change, by, reason, at, seed: Seed(1) };
+            let command = Command::Correct(correction);
+            let decided =
+                crate::user_tasks::tests::decide(&past.state, &command, &catalogue).unwrap();
+            decided.events.iter().map(|event| event.schema().0).collect()
+        };
+        let in_time = ["progress_corrected", "milestone_reached", "task_completed"];
+        assert_eq!(reached("29T11:00"), in_time, "{change:?}");
+        assert_eq!(reached("29T13:00"), ["progress_corrected"], "{change:?}");
+    }
 }

@@ -99,7 +99,7 @@ impl<'a> StreakRules<'a> {
     /// does nothing more; `None` without a streak, and once its break is recorded.
     pub fn next_decision(&self) -> Option<Timestamp> {
         let streak = self.streak()?;
-        let recorded = streak.told.unwrap_or_default();
+        let recorded = streak.recorded.unwrap_or_default();
         let (mut account, mut next) = (self.account(), None);
         let broke_at =
             self.walk(&streak.last, Until::Due(Timestamp::MAX), &mut account, |protected| {

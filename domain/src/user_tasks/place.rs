@@ -12,6 +12,7 @@ use crate::catalogue::{Amnesty, CatalogueTask, TaskVersion};
 use crate::ids::TaskId;
 
 /// A period, the version that applies to it, and its state so far.
+#[derive(Clone)]
 pub(crate) struct Place<'a> {
     /// The amnesties of the task.
     pub amnesties: &'a [Amnesty],

@@ -19,6 +19,7 @@ use crate::calendar::{Period, PeriodKey, Zones};
 use crate::ids::TaskId;
 use crate::stored_json::is_zero;
 
+pub(crate) use periods::OPEN_PERIODS_MAX;
 pub use streak::{
     FreezeChange, FreezeState, ReachedStep, RecordedGap, ReservedFreeze, StreakState, Stretch,
 };

@@ -33,8 +33,8 @@ pub async fn run(place: &Place, records: u64) -> Outcome<()> {
         let rate = rate(place, name, tasks, records, users).await?;
         print(what, rate, plain);
     }
-    // A user's state of ten thousand values is written with each batch that touches the user, so
-    // users are few.
+    // Each user counts up to ten thousand values, so users are few. A batch writes the chunks of a
+    // large set that it adds to, not all of it.
     let users = (records / DISTINCT_MAX).max(1);
     let plain = rate(place, "plain_few", ONE_TASK, records, users).await?;
     println!("    a plain task, {users} users                       {plain:>9.0} actions/s");

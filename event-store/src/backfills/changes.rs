@@ -5,7 +5,8 @@ use plaudit_domain::ids::TaskId;
 use sqlx::{PgConnection, PgPool};
 
 use super::{BackfillState, rewards_from};
-use crate::catalogue_store::Author;
+use crate::author::Author;
+use crate::catalogue_revision;
 use crate::states::undecodable;
 
 /// A change of a backfill.
@@ -121,7 +122,7 @@ pub async fn change(
     update.execute(&mut *tx).await?;
     note(task, change.as_str(), author, &mut tx).await?;
     if change == BackfillChange::Cancel {
-        tell_everybody(&mut tx).await?;
+        catalogue_revision::renew(&mut tx).await?;
     }
     tx.commit().await?;
     Ok(())
@@ -149,21 +150,12 @@ pub(crate) async fn cancel_retired(
     author: &Author,
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    let cancelled = sqlx::query(
-        "update backfills set state = 'cancelled', finished_at = now(), problem = null
-         where task_id = $1 and state in ('running', 'paused')",
-    )
-    .bind(task.as_str())
-    .execute(&mut *connection)
-    .await?;
+    let cancelled = sqlx::query(include_str!("cancel_open.sql"))
+        .bind(task.as_str())
+        .execute(&mut *connection)
+        .await?;
     if cancelled.rows_affected() == 1 {
         note(task, "cancelled", author, connection).await?;
     }
-    Ok(())
-}
-
-/// Makes every process reload the catalogue, and with it the list of open backfills.
-pub(crate) async fn tell_everybody(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("update catalogue set identity = gen_random_uuid()").execute(connection).await?;
     Ok(())
 }

@@ -54,6 +54,8 @@ pub struct Counts {
     pub unmoved: i64,
     /// Actions that could not be decided.
     pub failed: i64,
+    /// Actions that were taken back.
+    pub reversed: i64,
 }
 
 /// Takes a backfill that has work and no worker; the one that has waited longest first.
@@ -133,6 +135,7 @@ impl Lease {
                 .bind(p.next_offset)
                 .bind(p.end_offset)
                 .bind(p.kept_from.map(instant::to_sql))
+                .bind(p.lost)
                 .execute(&mut *tx)
                 .await?;
         }
@@ -157,6 +160,7 @@ impl Lease {
             .bind(counts.unmoved)
             .bind(counts.failed)
             .bind(LEASE_SECONDS)
+            .bind(counts.reversed)
             .fetch_optional(&mut *tx)
             .await?;
         let Some(state) = state else { return Ok(None) };
@@ -193,7 +197,7 @@ impl Lease {
             .execute(&mut *tx)
             .await?;
         if done.rows_affected() == 1 {
-            super::changes::tell_everybody(&mut tx).await?;
+            crate::catalogue_revision::renew(&mut tx).await?;
         }
         tx.commit().await
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::read;
 use crate::error::ExecuteError;
-use crate::instant;
+use crate::{catalogue_revision, instant};
 
 /// The time span and the tasks of an amnesty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +84,7 @@ pub async fn declare_amnesty(
     reason: &str,
 ) -> Result<DeclaredAmnesty, AmnestyError> {
     let mut tx = pool.begin().await?;
-    // Like publications: changes of the catalogue wait for each other.
-    sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
+    catalogue_revision::lock(&mut tx).await?;
     let (_, known) = read(&mut tx).await?;
     let scope = checked(scope, &known)?;
     let declared = all(&mut tx).await?;
@@ -106,9 +105,7 @@ pub async fn declare_amnesty(
         .bind(reason)
         .fetch_one(&mut *tx)
         .await?;
-    sqlx::query("update catalogue set revision = revision + 1, identity = gen_random_uuid()")
-        .execute(&mut *tx)
-        .await?;
+    catalogue_revision::raise(&mut tx).await?;
     let declared = amnesty(&row)?;
     tx.commit().await?;
     Ok(declared)

@@ -8,6 +8,7 @@ use plaudit_domain::calendar::Zones;
 use plaudit_domain::catalogue::definition::{Budget, BudgetId, BudgetUse, TaskDefinition};
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, DependencyCycle, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
+use plaudit_domain::suggestion::did_you_mean;
 
 /// A conflict between one definition and the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,29 @@ pub fn with_drafts(
     drafts: &[TaskDefinition],
     now: Timestamp,
 ) -> Result<Catalogue, Vec<CatalogueConflict>> {
-    check_fit(known, drafts)?;
+    let named: HashMap<_, _> = drafts.iter().map(|draft| (&draft.id, draft)).collect();
+    check_each(known, drafts, &named)?;
+    let tasks = with_versions(known, drafts, now)?;
+    let mut conflicts: Vec<_> = too_many_patterns(known, &tasks, &named).into_iter().collect();
+    match Catalogue::new(known.revision + 1, tasks) {
+        Err(cycle) => conflicts.extend(closing(&cycle, &named)),
+        Ok(after) => {
+            conflicts.extend(too_many_touched(known, &after, drafts));
+            if conflicts.is_empty() {
+                return Ok(after);
+            }
+        }
+    }
+    Err(conflicts)
+}
+
+/// Returns the tasks of the catalogue with these definitions as further versions, as far as they
+/// are not in force.
+fn with_versions(
+    known: &Catalogue,
+    drafts: &[TaskDefinition],
+    now: Timestamp,
+) -> Result<Vec<CatalogueTask>, Vec<CatalogueConflict>> {
     let mut tasks: Vec<CatalogueTask> = known.tasks().iter().map(copy_of).collect();
     let mut conflicts = Vec::new();
     for draft in drafts {
@@ -56,12 +79,7 @@ pub fn with_drafts(
             }),
         }
     }
-    if !conflicts.is_empty() {
-        return Err(conflicts);
-    }
-    let named: HashMap<_, _> = drafts.iter().map(|draft| (&draft.id, draft)).collect();
-    Catalogue::new(known.revision + 1, tasks)
-        .map_err(|cycle| closing(&cycle, &named).into_iter().collect())
+    if conflicts.is_empty() { Ok(tasks) } else { Err(conflicts) }
 }
 
 fn copy_of(task: &CatalogueTask) -> CatalogueTask {
@@ -80,8 +98,16 @@ pub fn check_fit(
     known: &Catalogue,
     definitions: &[TaskDefinition],
 ) -> Result<(), Vec<CatalogueConflict>> {
+    with_drafts(known, definitions, Timestamp::now()).map(drop)
+}
+
+/// Checks each definition by itself.
+fn check_each(
+    known: &Catalogue,
+    definitions: &[TaskDefinition],
+    named: &HashMap<&TaskId, &TaskDefinition>,
+) -> Result<(), Vec<CatalogueConflict>> {
     let mut conflicts = Vec::new();
-    let named: HashMap<_, _> = definitions.iter().map(|d| (&d.id, d)).collect();
     for definition in definitions {
         let mut refuse = |field: String, reason: String| {
             conflicts.push(CatalogueConflict { task: definition.id.clone(), field, reason });
@@ -103,18 +129,29 @@ pub fn check_fit(
             for (index, needed) in ids.iter().enumerate() {
                 if known.task(needed).is_none() && !named.contains_key(needed) {
                     let reason = format!(
-                        "`{field}` names {needed}, which is neither published nor in these files"
+                        "`{field}` names {needed}, which is neither published nor in these files{}",
+                        nearest_task(definition, needed, known, named)
                     );
                     refuse(format!("{field}[{index}]"), reason);
                 }
             }
         }
     }
-    conflicts.extend(check_budgets(known, definitions, &named));
-    if conflicts.is_empty() {
-        conflicts = check_together(known, definitions, &named);
-    }
+    conflicts.extend(check_budgets(known, definitions, named));
     if conflicts.is_empty() { Ok(()) } else { Err(conflicts) }
+}
+
+/// Suggests a task for an id that is nowhere.
+fn nearest_task(
+    definition: &TaskDefinition,
+    needed: &TaskId,
+    known: &Catalogue,
+    named: &HashMap<&TaskId, &TaskDefinition>,
+) -> String {
+    let published = known.tasks().iter().filter(|task| task.status != Status::Retired);
+    let ids = published.map(|task| &task.id).chain(named.keys().copied());
+    let ids: Vec<&str> = ids.filter(|id| **id != definition.id).map(TaskId::as_str).collect();
+    did_you_mean(needed.as_str(), &ids)
 }
 
 /// The maximum number of past periods that a backfill may cover: all of them stay open until it is
@@ -193,47 +230,16 @@ fn dependencies(definition: &TaskDefinition) -> [(&'static str, &[TaskId]); 2] {
     ]
 }
 
-/// Checks the catalogue that would result as a whole.
-fn check_together(
+/// Finds an action that would touch too many tasks, and one of these definitions that listens to it.
+fn too_many_touched(
     known: &Catalogue,
+    after: &Catalogue,
     definitions: &[TaskDefinition],
-    named: &HashMap<&TaskId, &TaskDefinition>,
-) -> Vec<CatalogueConflict> {
-    let untouched = known.tasks().iter().filter(|task| !named.contains_key(&task.id));
-    let mut after: Vec<CatalogueTask> = untouched.map(copy_of).collect();
-    let mut conflicts = Vec::new();
-    for definition in definitions {
-        let id = definition.id.clone();
-        match TaskVersion::new(definition.clone(), 1, jiff::Timestamp::UNIX_EPOCH) {
-            Ok(version) => after.push(CatalogueTask {
-                id,
-                status: Status::Active,
-                status_since: jiff::Timestamp::UNIX_EPOCH,
-                versions: vec![Arc::new(version)],
-                amnesties: vec![],
-            }),
-            Err(broken) => {
-                let (field, reason) = (String::new(), broken.to_string());
-                conflicts.push(CatalogueConflict { task: id, field, reason });
-            }
-        }
-    }
-    conflicts.extend(too_many_patterns(known, &after, named));
-    match Catalogue::new(0, after) {
-        Err(cycle) => conflicts.extend(closing(&cycle, named)),
-        Ok(after) => conflicts.extend(after.check_touched().err().and_then(|many| {
-            // The published tasks alone passed this check, so one of these definitions exceeds the
-            // limit.
-            let listens = |d: &&TaskDefinition| d.listens_to().any(|kind| *kind == many.action);
-            let task = definitions.iter().find(listens).or(definitions.first())?.id.clone();
-            Some(CatalogueConflict {
-                task,
-                field: "objective.on".to_owned(),
-                reason: many.to_string(),
-            })
-        })),
-    }
-    conflicts
+) -> Option<CatalogueConflict> {
+    let many = after.check_touched(known).err()?;
+    let listens = |d: &&TaskDefinition| d.listens_to().any(|kind| *kind == many.action);
+    let task = definitions.iter().find(listens).or(definitions.first())?.id.clone();
+    Some(CatalogueConflict { task, field: "objective.on".to_owned(), reason: many.to_string() })
 }
 
 /// Finds the first of these definitions whose patterns exceed the limit together with those of the

@@ -9,24 +9,10 @@ use sqlx::types::Json;
 
 use super::fit::{CatalogueConflict, check_fit};
 use super::{read, status_from, status_text};
-use crate::backfills;
+use crate::author::Author;
 use crate::error::ExecuteError;
 use crate::executor::off_the_runtime;
-
-/// The author of a change, and the reason.
-#[derive(Debug, Clone)]
-pub struct Author {
-    /// The `sub` of a token, or a user of the operating system.
-    pub by: String,
-    /// The reason; absent if none was given.
-    pub reason: Option<String>,
-}
-
-impl From<&str> for Author {
-    fn from(by: &str) -> Self {
-        Self { by: by.to_owned(), reason: None }
-    }
-}
+use crate::{backfills, catalogue_revision};
 
 /// The effect of a publication on one task.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -81,8 +67,7 @@ pub async fn publish(
 ) -> Result<Vec<Published>, PublishError> {
     let author = author.into();
     let mut tx = pool.begin().await?;
-    // Publications wait for each other. Batches only read the row.
-    sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
+    catalogue_revision::lock(&mut tx).await?;
     let (_, known) = read(&mut tx).await?;
     off_the_runtime(|| check_fit(&known, definitions)).map_err(PublishError::Conflicts)?;
     let mut published = Vec::with_capacity(definitions.len());
@@ -112,9 +97,7 @@ pub async fn publish(
         published.push(Published { task: definition.id.clone(), version, changed: true });
     }
     if published.iter().any(|p| p.changed) {
-        sqlx::query("update catalogue set revision = revision + 1, identity = gen_random_uuid()")
-            .execute(&mut *tx)
-            .await?;
+        catalogue_revision::raise(&mut tx).await?;
     }
     tx.commit().await?;
     Ok(published)
@@ -149,7 +132,7 @@ pub async fn set_status(
 ) -> Result<(), PublishError> {
     let author = author.into();
     let mut tx = pool.begin().await?;
-    sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
+    catalogue_revision::lock(&mut tx).await?;
     let before: Option<String> = sqlx::query_scalar("select status from tasks where task_id = $1")
         .bind(task.as_str())
         .fetch_optional(&mut *tx)
@@ -170,11 +153,7 @@ pub async fn set_status(
     if status == Status::Retired {
         backfills::changes::cancel_retired(task, &author, &mut tx).await?;
     }
-    let revision: i64 = sqlx::query_scalar(
-        "update catalogue set revision = revision + 1, identity = gen_random_uuid() returning revision",
-    )
-    .fetch_one(&mut *tx)
-    .await?;
+    let revision = catalogue_revision::raise(&mut tx).await?;
     sqlx::query(
         "insert into task_status_changes (task_id, revision, status, changed_by, reason) values ($1, $2, $3, $4, $5)",
     )

@@ -85,6 +85,8 @@ async fn load_past(needed: &NeededPast, tx: &mut PgConnection) -> Result<LoadedP
         bounds: bounds::load(&tasks, tx).await?,
         decided: actions::decided(&needed.actions, tx).await?,
         parked: actions::parked(&needed.parked, tx).await?,
+        reversed: reversals::reversed(&needed.named, tx).await?,
+        counted: HashMap::new(),
     })
 }
 

@@ -4,14 +4,20 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use plaudit_domain::lane::Lane;
 use tokio::time::Instant;
 
 use super::submission::Slot;
 use crate::batch::{Item, Origin};
 use crate::executor::is_same_record;
+use crate::lanes::Contention;
 
 /// Rest period of a lane that another session holds: first and maximum value.
 const BUSY_RESTS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+
+/// Rest period of a lane whose work draws on a held budget. Longer than that of a held lane, since a
+/// worker waits for the budget at each attempt.
+const BUDGET_RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// Rest period of a lane after the database failed: first and maximum value.
 const FAILED_RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -81,6 +87,8 @@ pub(super) struct LaneWork {
     rests: Option<Rest>,
     /// Set while another process holds the lane, as far as is known; cleared when a lock succeeds.
     held: Option<Held>,
+    /// Set while another session holds a budget that the lane's work draws on.
+    budget_held_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -159,9 +167,15 @@ impl LaneWork {
         self.held.is_some() && self.is_empty()
     }
 
-    /// Notes that the lane could be locked.
+    /// Notes that work of the lane was applied, or that it could be locked.
     pub fn note_free(&mut self) {
         self.held = None;
+        self.budget_held_since = None;
+    }
+
+    /// The time since which another session holds a budget that the lane's work draws on.
+    pub fn budget_held_since(&self) -> Option<Instant> {
+        self.budget_held_since.filter(|_| !self.is_empty())
     }
 
     /// Moves work into `taken`, in order, until it is full. Never splits the items of one record.
@@ -189,6 +203,7 @@ impl LaneWork {
         self.in_progress_since = mine.iter().map(|entry| entry.ticket.submitted_at).min();
         if self.is_empty() {
             self.rests = None;
+            self.budget_held_since = None;
         }
     }
 
@@ -201,6 +216,7 @@ impl LaneWork {
     /// Frees the lane after everything taken was answered.
     pub fn set_free(&mut self) {
         self.nothing_in_progress();
+        self.budget_held_since = None;
         if self.rests.is_some_and(|rest| rest.until <= Instant::now()) {
             self.rests = None;
         }
@@ -217,9 +233,18 @@ impl LaneWork {
         self.held = Some(Held { since, asked_at: now });
     }
 
-    /// Starts or extends a rest period, because the lane could not be locked.
-    pub fn rest_busy(&mut self, now: Instant) {
-        self.rest(now, BUSY_RESTS);
+    /// Starts or extends a rest period, because of what other sessions hold.
+    pub fn rest_busy(&mut self, contention: &Contention, lane: Lane, now: Instant) {
+        if contention.holds(lane) {
+            self.note_held(now);
+        }
+        match contention {
+            Contention::Held(_) | Contention::GateClosed => self.rest(now, BUSY_RESTS),
+            Contention::BudgetHeld(_) => {
+                self.budget_held_since.get_or_insert(now);
+                self.rest(now, BUDGET_RESTS);
+            }
+        }
     }
 
     /// Starts or extends a rest period, because the database failed.
@@ -236,7 +261,6 @@ impl LaneWork {
 
 #[cfg(test)]
 mod tests {
-    use plaudit_domain::lane::Lane;
     use uuid::Uuid;
 
     use super::super::submission;
@@ -257,8 +281,8 @@ mod tests {
         let mut lane = LaneWork::default();
         let (first, submission) = entry(1, began);
         lane.put_back(first);
-        lane.note_held(began);
-        lane.rest_busy(began);
+        let held = Contention::Held([Lane(0)].into());
+        lane.rest_busy(&held, Lane(0), began);
         let later = began + Duration::from_secs(5);
         assert!(!lane.is_to_be_probed(later), "its own work finds out");
         drop(submission);
@@ -267,14 +291,12 @@ mod tests {
         assert!(taken.is_empty());
         assert_eq!(lane.held_since(), Some(began));
         assert!(lane.is_to_be_probed(later));
-        lane.note_held(later);
-        lane.rest_busy(later);
+        lane.rest_busy(&held, Lane(0), later);
         assert_eq!(lane.held_since(), Some(began), "it was held all the time");
         assert!(lane.is_to_be_probed(began + HELD_ASKED_WITHIN));
         lane.note_free();
         assert!(!lane.is_to_be_probed(later) && lane.held_since().is_none());
-        lane.note_held(later);
-        lane.rest_busy(later);
+        lane.rest_busy(&held, Lane(0), later);
         assert!(!lane.is_to_be_probed(later + HELD_ASKED_WITHIN));
         assert_eq!(lane.held_since(), None, "nobody has asked for it in a while");
     }

@@ -17,6 +17,11 @@ const NAMED_AFTER: Duration = Duration::from_secs(2);
 /// Time after which waiting work, with no commit meanwhile, makes the process unready.
 const STALLED_AFTER: Duration = Duration::from_secs(8);
 
+/// Time without a commit after which an idle process probes whether the database accepts writes. The
+/// probe's row is rolled back: 300 bytes of write-ahead log, which nothing waits for. Followers
+/// write more to renew their leases.
+const PROBED_AFTER: Duration = Duration::from_secs(4);
+
 /// Interval for counting held lanes, and for probing those that no work tries.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -59,6 +64,14 @@ impl CommandQueue {
         self.handle.shared.lanes().busy(Instant::now())
     }
 
+    /// The time for which another session has held a budget, if it is long. Only users whose rewards
+    /// draw on it, and those of their lanes, wait.
+    pub fn budget_held(&self) -> Option<Duration> {
+        let (lanes, now) = (self.handle.shared.lanes(), Instant::now());
+        let since = lanes.work.iter().filter_map(LaneWork::budget_held_since).min()?;
+        Some(now.saturating_duration_since(since)).filter(|held| *held >= NAMED_AFTER)
+    }
+
     /// The reason why work makes no progress, or `None`. A single lane held by another writer is
     /// not a reason.
     pub fn stalled(&self) -> Option<String> {
@@ -97,9 +110,9 @@ impl Lanes {
         busy
     }
 
-    /// True if nothing waits or is being applied, except in lanes that another session holds.
+    /// True if nothing waits or is being applied, except what waits for locks of other sessions.
     fn is_idle_but_for_held(&self) -> bool {
-        self.work.iter().all(|work| work.waiting_since().is_none() || work.held_since().is_some())
+        self.work.iter().all(|work| work.waiting_since().is_none() || is_delayed(work))
     }
 
     fn stall(&self, committed_at: Option<Instant>, now: Instant) -> Option<Stall> {
@@ -107,8 +120,7 @@ impl Lanes {
         let lasted = |since: Instant| {
             Some(now.saturating_duration_since(since)).filter(|lasted| *lasted >= STALLED_AFTER)
         };
-        let is_held = |work: &&LaneWork| work.held_since().is_some();
-        let free = self.work.iter().filter(|work| !is_held(work));
+        let free = self.work.iter().filter(|work| !is_delayed(work));
         let waiting = free.filter_map(LaneWork::waiting_since).filter(uneventful).min();
         if let Some(waited) = waiting.and_then(lasted) {
             return Some(Stall::Waiting(waited));
@@ -121,16 +133,22 @@ impl Lanes {
     }
 }
 
+/// True if the lane's work waits for a lock of another session, on the lane or on a budget.
+fn is_delayed(work: &LaneWork) -> bool {
+    work.held_since().is_some() || work.budget_held_since().is_some()
+}
+
 /// Counts held lanes and probes those that no work tries, for as long as the queue exists.
 pub(super) async fn watch(queue: Weak<Shared>) {
+    let mut written_at = Instant::now();
     loop {
         tokio::time::sleep(EVERY).await;
         let Some(shared) = queue.upgrade() else { return };
         if shared.lanes().closed {
             return;
         }
+        shared.probe_writes(&mut written_at).await;
         shared.probe().await;
-        shared.probe_writes().await;
         shared.count();
     }
 }
@@ -158,17 +176,25 @@ impl Shared {
         }
     }
 
-    /// Probes whether the database accepts writes again, if there is no work that would show it.
-    /// Without this, an unready process that gets no requests would never become ready again.
-    async fn probe_writes(&self) {
+    /// Probes whether the database accepts writes, if there is no work that would show it. Without
+    /// this, an unready process that gets no requests would never become ready again, and an idle
+    /// process would stay ready on a database that became read-only.
+    ///
+    /// `written_at` is the time of the last successful probe.
+    async fn probe_writes(&self, written_at: &mut Instant) {
         let began = Instant::now();
-        if self.failing().is_none() || !self.lanes().is_idle_but_for_held() {
+        *written_at = self.executor.committed_at().map_or(*written_at, |at| at.max(*written_at));
+        let is_due = self.failing().is_some() || began.duration_since(*written_at) >= PROBED_AFTER;
+        if !is_due || !self.lanes().is_idle_but_for_held() {
             return;
         }
         let tried = self.executor.try_to_write().await;
         let mut failing = self.failing();
         match tried {
-            Ok(()) => _ = failing.take_if(|failing| failing.last_at <= began),
+            Ok(()) => {
+                *written_at = began;
+                failing.take_if(|failing| failing.last_at <= began);
+            }
             Err(error) => Failing::note(&mut failing, &error, Instant::now()),
         }
     }
@@ -183,7 +209,11 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lane_work::{Entry, Ticket};
+    use super::super::submission;
     use super::*;
+    use crate::batch::{Item, Origin, Work};
+    use crate::lanes::Contention;
 
     fn lanes(count: usize) -> Lanes {
         let work = (0..count).map(|_| LaneWork::default()).collect();
@@ -206,5 +236,26 @@ mod tests {
         assert_eq!(lanes.busy(at(10))[0].lane, Lane(0));
         lanes.work[2].note_free();
         assert_eq!(lanes.stall(None, at(10)), None);
+    }
+
+    #[tokio::test]
+    async fn work_that_waits_for_a_budget_is_no_stall() {
+        let began = Instant::now();
+        let mut lanes = lanes(4);
+        let (mut slots, _submission) = submission::begin(1, ());
+        let item = Item {
+            lane: Lane(1),
+            work: Work::SettleBackfills,
+            origin: Origin::Request(uuid::Uuid::from_u128(1)),
+        };
+        let ticket = Ticket { slot: slots.remove(0), weight: 1, submitted_at: began };
+        lanes.work[1].put_back(Entry { item, ticket });
+        let late = began + Duration::from_secs(20);
+        assert!(lanes.stall(None, late).is_some());
+        lanes.work[1].rest_busy(&Contention::BudgetHeld([Lane(1)].into()), Lane(1), began);
+        assert_eq!(lanes.stall(None, late), None);
+        assert!(lanes.is_idle_but_for_held() && lanes.busy(late).is_empty());
+        lanes.work[1].note_free();
+        assert!(lanes.stall(None, late).is_some());
     }
 }

@@ -32,9 +32,10 @@ pub async fn spans_of_time(
     Ok(spans.filter(|span| span.up_to > span.after).collect())
 }
 
-/// Returns the last position of each lane that was stored before `time`. Within a lane the stored
-/// times never decrease, so a binary search works: some thirty short queries for all lanes
-/// together.
+/// Returns the last position of each lane that was stored before `time`, by a binary search: some
+/// thirty short queries for all lanes together. Within a lane the stored times decrease only where
+/// the database's clock was set back; around such a place the result may be off by what was stored
+/// in that time.
 async fn before(
     time: Timestamp,
     heads: &[(Lane, i64)],

@@ -17,7 +17,8 @@ const DROP_LOCK_TIMEOUT: &str = "50ms";
 /// The maximum time between two looks at the open window that counts towards its age, in seconds.
 /// Upkeep looks every minute. A longer gap means that the clock jumped ahead or no process ran. If
 /// it counted in full, windows could change too early, and identities younger than
-/// [`WINDOW_SECONDS`] would be forgotten.
+/// [`WINDOW_SECONDS`] would be forgotten. The SQL function `plaudit_upkeep_time`, by which other rows
+/// are aged, has the same limit.
 const LOOK_SECONDS_MAX: i64 = 300;
 
 /// The result of a round of upkeep.

@@ -7,8 +7,9 @@ use plaudit_domain::action::Action;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
-use plaudit_event_store::backfills::{self, BackfillState, bounds, held, lease};
+use plaudit_event_store::backfills::{self, BackfillState, bounds, lease};
 use plaudit_event_store::catalogue_store::{self, Author};
+use plaudit_event_store::states::users_with_held_rewards;
 use plaudit_event_store::{
     Applied, Item, Origin, Outcome, ParkedRecord, PastOutcome, SourcePosition, Work,
 };
@@ -130,6 +131,63 @@ async fn rule_05_repeats_in_the_topic_and_repeats_that_came_live_count_once() {
     assert_eq!(outcomes(&store, vec![live(&store, "a", 4)]).await, [Outcome::Duplicate]);
 }
 
+fn reverses(id: &str, target: &str) -> Action {
+    let data = json!({ "source": "/test", "id": target });
+    action("u1", id, "plaudit.action.reversed", "2026-03-11T10:00:00Z", &data)
+}
+
+/// The number of events of this type.
+async fn events(store: &Store, event_type: &str) -> i64 {
+    store.count(&format!("select count(*) from events where event_type = '{event_type}'")).await
+}
+
+#[tokio::test]
+async fn rule_05_an_action_that_was_taken_back_is_not_counted_however_long_ago() {
+    let store = Store::with_tasks(BEFORE).await;
+    outcomes(&store, vec![live(&store, "a", 0), live(&store, "b", 1), live(&store, "c", 2)]).await;
+    store.act(reverses("r1", "a")).await;
+    // Moved nothing, so that its reversal is refused; it is taken back all the same.
+    let other = action("u1", "d", "gift.seen", "2026-03-10T10:00:00Z", &json!({}));
+    store.execute(vec![store.item(other, Origin::Record(at(3)))]).await;
+    store.act(reverses("r2", "d")).await;
+    // The identities have expired, and with them the marker of the reversal.
+    sqlx::query("delete from seen_actions").execute(&store.pool).await.unwrap();
+    publish(&store, &five_gifts("grant")).await;
+    let reversed = Outcome::Past(PastOutcome::Reversed);
+    let read = |ids: &[(&str, i64)]| -> Vec<Item> {
+        ids.iter().map(|(id, offset)| past(&store, id, *offset)).collect()
+    };
+    let got = outcomes(&store, read(&[("a", 0), ("b", 1), ("d", 3)])).await;
+    assert_eq!(got, [reversed.clone(), MOVED, reversed.clone()]);
+    // Taken back in the batch of the backfill.
+    let reversal = store.item(reverses("r3", "c"), Origin::Request(Uuid::from_u128(3)));
+    let got = outcomes(&store, vec![reversal, past(&store, "c", 2)]).await;
+    assert_eq!(got[1], reversed);
+    assert_eq!(progress(&store).await, 1);
+}
+
+#[tokio::test]
+async fn rule_05_a_later_reversal_takes_back_what_a_backfill_counted_and_only_once() {
+    let store = Store::with_tasks(BEFORE).await;
+    outcomes(&store, vec![live(&store, "a", 0), live(&store, "b", 1), live(&store, "c", 2)]).await;
+    publish(&store, &five_gifts("grant")).await;
+    outcomes(&store, vec![past(&store, "a", 0), past(&store, "b", 1)]).await;
+    assert_eq!(progress(&store).await, 2);
+    store.act(reverses("r1", "a")).await;
+    let taken = "select count(*) from task_view where progress = 1 and task_id = 'five-gifts'
+                 or progress = 2 and task_id = 'first-gift'";
+    assert_eq!(store.count(taken).await, 2, "both the live credit and the backfilled one");
+    store.act(reverses("r2", "a")).await;
+    assert_eq!((progress(&store).await, events(&store, "progress_corrected").await), (1, 2));
+    // Known only to the backfill, and counted and taken back in one batch.
+    sqlx::query("delete from seen_actions").execute(&store.pool).await.unwrap();
+    let reversal = store.item(reverses("r3", "c"), Origin::Request(Uuid::from_u128(3)));
+    outcomes(&store, vec![past(&store, "c", 2), reversal]).await;
+    assert_eq!((progress(&store).await, events(&store, "progress_corrected").await), (1, 3));
+    store.act(reverses("r4", "b")).await;
+    assert_eq!(progress(&store).await, 1, "its identity is forgotten");
+}
+
 #[tokio::test]
 async fn rule_22_what_is_parked_counts_once_it_is_released_and_not_before() {
     let store = Store::with_tasks(BEFORE).await;
@@ -158,7 +216,7 @@ async fn held_rewards_are_found_and_released() {
     publish(&store, &five_gifts("hold")).await;
     outcomes(&store, each(past)).await;
     let lane = Lane::of("u1", store.lane_count);
-    let users = held::users(&store.pool, lane, &task(), "", 10).await.unwrap();
+    let users = users_with_held_rewards(&store.pool, lane, &task(), "", 10).await.unwrap();
     assert_eq!(users.iter().map(UserId::as_str).collect::<Vec<_>>(), ["u1"]);
     assert_eq!(store.count("select count(*) from reward_state").await, 0);
     let item = Item {
@@ -174,8 +232,33 @@ async fn held_rewards_are_found_and_released() {
     };
     assert_eq!(outcomes(&store, vec![item.clone()]).await, [MOVED]);
     assert_eq!(store.count("select count(*) from reward_state where state = 'claimable'").await, 1);
-    assert_eq!(held::users(&store.pool, lane, &task(), "", 10).await.unwrap(), []);
+    assert_eq!(users_with_held_rewards(&store.pool, lane, &task(), "", 10).await.unwrap(), []);
     assert_eq!(outcomes(&store, vec![item]).await, [Outcome::Past(PastOutcome::Unmoved)]);
+}
+
+#[tokio::test]
+async fn held_rewards_are_found_in_every_open_period_however_the_row_is_written() {
+    let store = Store::with_tasks(BEFORE).await;
+    let rows = [
+        ("a", Some(r#"{"held":true}"#)),
+        ("b", Some(r#"{"carried":1,"held" : true}"#)),
+        ("c", Some(r#"{"earlier":[{"key":"2026-03-01"},{"key":"2026-03-02","held":true}]}"#)),
+        ("d", Some(r#"{"held":false,"earlier":[{"key":"2026-03-01"}]}"#)),
+        ("e", Some(r#"{"seen":{"values":"\"held\":true"},"streak":{"held":true}}"#)),
+        ("f", None),
+    ];
+    for (user, details) in rows {
+        let insert =
+            "insert into task_view (lane, user_id, task_id, details) values (5, $1, $2, $3::json)";
+        let insert = sqlx::query(insert).bind(user).bind(task().as_str().to_owned()).bind(details);
+        insert.execute(&store.pool).await.unwrap();
+    }
+    let found = async |after: &str, limit: i64| {
+        let users = users_with_held_rewards(&store.pool, Lane(5), &task(), after, limit).await;
+        users.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(found("", 10).await, ["a", "b", "c"]);
+    assert_eq!(found("a", 1).await, ["b"]);
 }
 
 #[tokio::test]

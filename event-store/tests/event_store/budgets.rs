@@ -15,6 +15,7 @@ use plaudit_event_store::{
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 
@@ -240,4 +241,58 @@ async fn a_batch_without_budgets_asks_for_none() {
     sqlx::query("drop table budget_takes").execute(&store.pool).await.unwrap();
     let applied = store.act(action("u1", "1", "team.formed", NOON, &json!({}))).await;
     assert_eq!(applied.outcome, Outcome::Accepted);
+}
+
+/// A process that freezes between its last statement and the commit keeps the budget locked until
+/// PostgreSQL ends its transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_budget_delays_only_those_who_draw_on_it() {
+    let tasks = badges(1_000, 1, "refuse").replace(
+        "tasks: [",
+        "tasks: [{id: tea, kind: periodic, every: day, objective: {on: tea.drunk, target: 1},
+                  rewards: [{line: c, kind: currency, code: coin, amount: 1}]}, ",
+    );
+    let store = Store::with_tasks(&tasks).await;
+    store.act(action("u1", "1", "gift.sent", NOON, &json!({}))).await;
+    let window: String = sqlx::query_scalar("select window_key from budget_takes")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap();
+    let [a, b, c, d, ..] =
+        Uuid::new_v5(&Uuid::nil(), format!("badges\u{1f}{window}").as_bytes()).into_bytes();
+    let mut holder = store.pool.begin().await.unwrap();
+    sqlx::raw_sql("set local idle_in_transaction_session_timeout = 0")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    sqlx::query("select pg_advisory_xact_lock(1347174722, $1)")
+        .bind(i32::from_be_bytes([a, b, c, d]))
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+
+    // A single worker, which must not wait for the budget.
+    let queue = CommandQueue::start(Arc::clone(&store.executor), 1);
+    let gift = action("u2", "1", "gift.sent", NOON, &json!({}));
+    let drawing = queue.submit(vec![store.item(gift, request())]);
+    let others = (3..100)
+        .map(|n| format!("u{n}"))
+        .filter(|user| Lane::of(user, store.lane_count) != Lane::of("u2", store.lane_count));
+    let began = std::time::Instant::now();
+    for (n, user) in others.cycle().enumerate() {
+        let tea = action(&user, &n.to_string(), "tea.drunk", NOON, &json!({}));
+        let drunk = queue.submit(vec![store.item(tea, request())]);
+        let drunk = tokio::time::timeout(Duration::from_secs(8), drunk).await;
+        drunk.expect("the worker waits for the budget").unwrap();
+        if n >= 20 && queue.budget_held().is_some() {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "the held budget is not reported");
+    }
+    assert_eq!((queue.failing().map(|(_, why)| why), queue.stalled()), (None, None));
+    holder.rollback().await.unwrap();
+    let drawn = tokio::time::timeout(Duration::from_secs(30), drawing).await;
+    let drawn = drawn.expect("the budget is free").unwrap();
+    assert_eq!(drawn[0].outcome, Outcome::Accepted);
+    assert_eq!((store.count(USED).await, queue.budget_held()), (2, None));
 }

@@ -6,7 +6,7 @@ use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::catalogue::{Catalogue, Status};
 
 use plaudit_event_store::catalogue_store::{
-    CatalogueStore, PublishError, check_fit, publish, set_status,
+    CatalogueStore, PublishError, check_fit, publish, set_status, with_drafts,
 };
 
 use crate::support::{Store, eventually, tasks_of};
@@ -34,6 +34,40 @@ fn a_prerequisite_that_is_nowhere_has_its_place() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].0, "requires[0]");
     assert!(found[0].1.contains("neither published nor in these files"), "{}", found[0].1);
+}
+
+#[test]
+fn a_misspelt_prerequisite_gets_the_nearest_task_as_a_suggestion() {
+    let file = "{tasks: [
+        {id: daily-gifts, kind: ordinary, objective: {on: x, target: 1}},
+        {id: daily-gift, kind: ordinary, requires: [daily-gits], objective: {completions_of: [dayly-gifts], target: 1}}]}";
+    let reasons: Vec<String> = refused(file).into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons.len(), 2);
+    for reason in reasons {
+        assert!(reason.ends_with("in these files (did you mean daily-gifts?)"), "{reason}");
+    }
+}
+
+/// The catalogue after these files were published one after the other.
+fn published(files: &[String]) -> Catalogue {
+    files.iter().fold(Catalogue::default(), |known, file| {
+        let definitions = plaudit_task_file::parse(file).unwrap();
+        with_drafts(&known, &definitions, jiff::Timestamp::UNIX_EPOCH).unwrap()
+    })
+}
+
+/// Open periods may go on under an earlier version, so each action touches those tasks too.
+#[test]
+fn rule_23_tasks_that_listened_to_an_action_in_an_earlier_version_count_too() {
+    let known = published(&[tasks(400, "gift.sent"), tasks(400, "other")]);
+    let more = |count: usize, action: &str| {
+        let file = tasks(count, action).replace("{id: t", "{id: more");
+        plaudit_task_file::parse(&file).unwrap()
+    };
+    let conflicts = check_fit(&known, &more(101, "gift.sent")).unwrap_err();
+    let reason = &conflicts[0].reason;
+    assert!(reason.contains("\"gift.sent\" would touch 501 tasks, at most 500"), "{reason}");
+    assert_eq!(check_fit(&known, &more(100, "gift.sent")), Ok(()));
 }
 
 #[test]

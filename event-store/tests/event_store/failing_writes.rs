@@ -37,3 +37,38 @@ async fn writes_that_failed_are_found_to_work_again_without_a_request() {
     eventually("writes work again", async || queue.failing().is_none().then_some(())).await;
     assert_eq!(store.count("select count(*) from operations").await, 0, "the probe leaves nothing");
 }
+
+/// No request shows that the database became read-only, so the process has to find out by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_process_notices_that_nothing_can_be_written() {
+    let store = Store::with_tasks(TASKS).await;
+    let queue = CommandQueue::start(Arc::clone(&store.executor), 1);
+    sqlx::raw_sql(FULL_DISK).execute(&store.pool).await.unwrap();
+    let why = eventually("the idle process fails", async || queue.failing().map(|(_, why)| why));
+    assert!(why.await.contains("no space left"));
+    sqlx::raw_sql(DISK_WITH_ROOM).execute(&store.pool).await.unwrap();
+    eventually("writes work again", async || queue.failing().is_none().then_some(())).await;
+    assert_eq!(store.count("select count(*) from operations").await, 0, "the probe leaves nothing");
+}
+
+/// A migration or an operator may lock the table that is probed; batches go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_on_the_probed_table_is_no_failure() {
+    let store = Store::with_tasks(TASKS).await;
+    let queue = CommandQueue::start(Arc::clone(&store.executor), 1);
+    let mut holder = store.pool.begin().await.unwrap();
+    sqlx::raw_sql("set local idle_in_transaction_session_timeout = 0; lock table operations in exclusive mode")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let waited =
+        "select count(*) from pg_locks where not granted and relation = 'operations'::regclass";
+    for expected in [1, 0] {
+        eventually("a probe waits, and ends", async || {
+            (store.count(waited).await == expected).then_some(())
+        })
+        .await;
+    }
+    assert!(queue.failing().is_none(), "{:?}", queue.failing());
+    holder.rollback().await.unwrap();
+}

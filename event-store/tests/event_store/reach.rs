@@ -79,6 +79,27 @@ async fn users_outside_a_narrower_audience_are_not_counted_among_those_who_go_on
     assert_eq!(reach(&store, &gifts(vips), limit).await, Some(keeping));
 }
 
+#[tokio::test]
+async fn users_of_an_ordinary_task_go_on_with_it_after_the_end_of_its_window() {
+    let file = |until: &str, rest: &str| {
+        format!(
+            "tasks: [{{id: gifts, kind: ordinary, window: {{until: {until}}}, \
+             objective: {{on: gift.sent, target: 3}}{rest}}}]"
+        )
+    };
+    let store = Store::with_tasks(&file("2026-02-01T00:00:00Z", "")).await;
+    store.act(action("ann", "1", "gift.sent", "2026-01-05T12:00:00Z", &json!({}))).await;
+    let limit = Duration::from_secs(30);
+    let extended = |rest: &str| file("9000-01-01T00:00:00Z", rest);
+    let keeping = UsersReached { keep_version: 1, ..UsersReached::default() };
+    assert_eq!(reach(&store, &extended(""), limit).await, Some(keeping));
+    let adopting = UsersReached { adopt_version: 1, ..UsersReached::default() };
+    assert_eq!(reach(&store, &extended(", on_new_version: adopt"), limit).await, Some(adopting));
+    let narrowed = ", on_new_version: adopt, audience: {where: user.vip > 1}";
+    let outside = UsersReached { outside_audience: 1, ..UsersReached::default() };
+    assert_eq!(reach(&store, &extended(narrowed), limit).await, Some(outside));
+}
+
 /// The nodes of a plan, with the table or index that each reads.
 fn nodes(plan: &Value, found: &mut Vec<(String, String)>) {
     let name = |field: &str| plan[field].as_str().unwrap_or_default().to_owned();

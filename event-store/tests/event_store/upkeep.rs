@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::{Store, TASKS, eventually};
+use plaudit_event_store::seen_actions::windows;
 use plaudit_event_store::upkeep;
 use tokio_util::sync::CancellationToken;
 
@@ -85,4 +86,48 @@ async fn the_last_offset_and_the_last_total_of_each_key_are_kept() {
         .await;
     stop.cancel();
     running.await.unwrap();
+}
+
+/// Rows that are old enough by any clock are deleted; those that only look old since the clock
+/// jumped ahead by sixty days are kept.
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_by_weeks_deletes_nothing_early() {
+    let store = Store::with_tasks(TASKS).await;
+    sqlx::raw_sql(
+        "update dedup_window set opened_at = opened_at - interval '60 days', looked_at = looked_at - interval '60 days';
+         insert into hand_receipts (lane, user_id, operation, idempotency_key, receipt, given_at)
+         select 0, 'ann', 'reset sign-in', days::text, '{}', now() - make_interval(days => days)
+         from unnest('{61,200}'::int[]) days;
+         insert into action_fields (action_type, field, first_seen_on, last_seen_on)
+         select 'days.' || days, '', (now() at time zone 'utc')::date - days, (now() at time zone 'utc')::date - days
+         from unnest('{61,200}'::int[]) days",
+    )
+    .execute(&store.pool)
+    .await
+    .unwrap();
+    let stop = CancellationToken::new();
+    let executor = Arc::clone(&store.executor);
+    let running = tokio::spawn(upkeep::run(store.pool.clone(), executor, stop.clone()));
+    // The last purge of a round.
+    eventually("the old field is deleted", async || {
+        let left = store.count("select count(*) from action_fields where action_type = 'days.200'");
+        (left.await == 0).then_some(())
+    })
+    .await;
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(store.count("select count(*) from action_fields").await, 1);
+    assert_eq!(
+        store.count("select count(*) from hand_receipts where idempotency_key = '61'").await,
+        1
+    );
+    assert_eq!(store.count("select count(*) from hand_receipts").await, 1);
+    // A clock that is set right again counts from there.
+    sqlx::raw_sql("update dedup_window set looked_at = looked_at + interval '60 days'")
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    windows::upkeep(&store.pool).await.unwrap();
+    let behind = "select extract(epoch from clock_timestamp() - plaudit_upkeep_time())::bigint";
+    assert!(store.count(behind).await < 600, "{} s", store.count(behind).await);
 }

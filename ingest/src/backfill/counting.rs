@@ -19,7 +19,11 @@ use plaudit_event_store::{
 
 use super::reader::{Chunk, Reader};
 use super::{BackfillWorker, StopReason, go_on};
+use crate::mapped_room::item_bytes;
 use crate::route::{lane_of_partition, parked_id};
+
+/// About the most bytes of memory that the items of a chunk take that are applied at once.
+const PORTION_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The filter for past actions: which of a record's actions the task may count.
 struct PastFilter {
@@ -40,19 +44,15 @@ impl BackfillWorker {
                 .await??;
         while !reader.is_done() {
             let began = Instant::now();
-            let filter = self.filter(lease);
-            let (read, chunk, items) = blocking(move || {
+            let (read, chunk) = blocking(move || {
                 let chunk = reader.read().map_err(StopReason::Stuck)?;
-                let mut items = Vec::new();
-                for (at, record) in &chunk.records {
-                    items.extend(filter.items(record, at)?);
-                }
-                Ok::<_, StopReason>((reader, chunk, items))
+                Ok::<_, StopReason>((reader, chunk))
             })
             .await??;
             reader = read;
-            self.count_chunk(lease, &chunk, items).await?;
-            self.throttle(chunk.records.len(), began).await?;
+            let records = chunk.records.len();
+            self.count_chunk(lease, chunk).await?;
+            self.throttle(records, began).await?;
         }
         self.database.call(|pool| async move { lease.finish(&pool).await }).await?;
         remaining(lease, 0);
@@ -101,16 +101,37 @@ impl BackfillWorker {
         }
     }
 
-    /// Applies the items of a chunk, then records its progress.
-    async fn count_chunk(
+    /// Applies the actions of a chunk in portions, then records its progress.
+    async fn count_chunk(&self, lease: &Lease, chunk: Chunk) -> Result<(), StopReason> {
+        let Chunk { records, partitions } = chunk;
+        let records_count = records.len();
+        let (mut counts, mut left) = (Counts::default(), records.into_iter());
+        let filter = Arc::new(self.filter(lease));
+        while left.len() > 0 {
+            let filter = Arc::clone(&filter);
+            let (rest, items) = blocking(move || filter.portion(left)).await??;
+            left = rest;
+            self.count_portion(lease, items, &mut counts).await?;
+        }
+        let records = u64::try_from(records_count).unwrap_or(0);
+        metrics::counter!("plaudit_backfill_records_total").increment(records);
+        let left = partitions.iter().map(|p| p.end_offset - p.next_offset).sum();
+        remaining(lease, left);
+        // Without records or a new position there is no progress to record.
+        if records == 0 && left > 0 {
+            return self.renew(lease).await;
+        }
+        self.advance(lease, &partitions, counts).await
+    }
+
+    async fn count_portion(
         &self,
         lease: &Lease,
-        chunk: &Chunk,
         items: Vec<Item>,
+        counts: &mut Counts,
     ) -> Result<(), StopReason> {
         let places: Vec<SourcePosition> = items.iter().filter_map(place_of).collect();
         let applied = self.apply(lease, items).await?;
-        let mut counts = Counts::default();
         for (Applied { outcome, .. }, at) in applied.iter().zip(&places) {
             match outcome {
                 Outcome::Past(PastOutcome::Moved) => counts.moved += 1,
@@ -121,18 +142,11 @@ impl BackfillWorker {
                     tracing::error!(%task, %topic, partition, offset, "a past action could not be decided: {reason}");
                     counts.failed += 1;
                 }
+                Outcome::Past(PastOutcome::Reversed) => counts.reversed += 1,
                 _ => counts.unmoved += 1,
             }
         }
-        let records = u64::try_from(chunk.records.len()).unwrap_or(0);
-        metrics::counter!("plaudit_backfill_records_total").increment(records);
-        let left = chunk.partitions.iter().map(|p| p.end_offset - p.next_offset).sum();
-        remaining(lease, left);
-        // Without records or a new position there is no progress to record.
-        if chunk.records.is_empty() && left > 0 {
-            return self.renew(lease).await;
-        }
-        self.advance(lease, &chunk.partitions, counts).await
+        Ok(())
     }
 
     /// Sleeps as long as the limit of records per second demands.
@@ -148,7 +162,23 @@ impl BackfillWorker {
     }
 }
 
+/// Records of a chunk that are not mapped yet.
+type Records = std::vec::IntoIter<(SourcePosition, OwnedRecord)>;
+
 impl PastFilter {
+    /// Maps records until their items take [`PORTION_BYTES_MAX`] of memory, and returns the others.
+    fn portion(&self, mut records: Records) -> Result<(Records, Vec<Item>), StopReason> {
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        while bytes < PORTION_BYTES_MAX
+            && let Some((at, record)) = records.next()
+        {
+            let more = self.items(&record, &at)?;
+            bytes += more.iter().map(item_bytes).sum::<usize>();
+            items.extend(more);
+        }
+        Ok((records, items))
+    }
+
     /// Returns the record's actions that the task may count, each for the lane of its user. Records
     /// that can't be read are skipped: the live reader has parked them. Fails if a schema is
     /// unavailable at the moment, so that the backfill waits.

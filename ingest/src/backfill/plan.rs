@@ -1,15 +1,17 @@
 //! The plan of a backfill: from the first record that may hold an action of the backfill's time, up
 //! to the end of the past.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use plaudit_event_store::backfills::bounds::PartitionKey;
 use plaudit_event_store::backfills::lease::Lease;
 use plaudit_event_store::backfills::{BackfillPartition, bounds};
 use plaudit_event_store::pool::Deadlined;
 use plaudit_event_store::sources;
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 
 use super::StopReason;
 use crate::error::{IngestError, check};
@@ -28,8 +30,8 @@ pub struct PastRecords {
     pub partition: i32,
     /// The number of records: an upper bound, since offsets have gaps.
     pub records: i64,
-    /// The timestamp of the oldest record that Kafka still has, if it removed records that may have
-    /// counted; else absent.
+    /// The timestamp of the oldest record that Kafka still has, if records are gone that may have
+    /// counted, removed or with an earlier topic of this name; else absent.
     pub kept_from: Option<Timestamp>,
 }
 
@@ -37,12 +39,21 @@ pub struct PastRecords {
 ///
 /// # Errors
 ///
-/// Fails if the options are invalid or no broker answers. The message says what to do.
+/// Fails if the options are invalid, or the database or no broker answers. The message says what to
+/// do.
 pub async fn past_records(
     options: &IngestOptions,
     from: Timestamp,
+    pool: &PgPool,
 ) -> Result<Vec<PastRecords>, String> {
     check(options).map_err(|error| error.to_string())?;
+    let mut renewed = HashSet::new();
+    for topic in &options.topics {
+        let incarnation = sources::incarnation(pool, topic).await;
+        if incarnation.map_err(|error| format!("the database does not answer: {error}"))? > 0 {
+            renewed.insert(topic.clone());
+        }
+    }
     let options = options.clone();
     let asked = tokio::task::spawn_blocking(move || {
         let broker = Broker::new(&options).map_err(|e| IngestError::from(e).to_string())?;
@@ -56,7 +67,7 @@ pub async fn past_records(
             let at = partitions.iter().map(|of| of.id);
             let at: Vec<_> =
                 at.map(|partition| SourcePartition { topic: topic.clone(), partition }).collect();
-            for (at, kept) in kept(&at, from, &options, &broker)? {
+            for (at, kept) in kept(&at, from, &renewed, (&options, &broker))? {
                 let records = kept.marks.high - kept.start.min(kept.marks.high);
                 found.push(PastRecords {
                     topic: at.topic.to_string(),
@@ -81,12 +92,13 @@ struct Kept {
     oldest: Option<Timestamp>,
 }
 
-/// Asks the broker for the records since `from`. Blocks.
+/// Asks the broker for the records since `from`. The records of the topics that were `renewed` are
+/// gone with the earlier topic of their name. Blocks.
 fn kept(
     partitions: &[SourcePartition],
     from: Timestamp,
-    options: &IngestOptions,
-    broker: &Broker,
+    renewed: &HashSet<String>,
+    (options, broker): (&IngestOptions, &Broker),
 ) -> Result<HashMap<SourcePartition, Kept>, String> {
     let failed = |e| unreachable(options, &e, broker);
     // An action's time may lie this far after its record's timestamp.
@@ -97,8 +109,9 @@ fn kept(
     for at in partitions {
         let marks = broker.watermarks(at).map_err(failed)?;
         let start = offsets.get(at).copied().unwrap_or(marks.high).max(marks.low);
-        // If there is an older record, Kafka has removed nothing of the requested time.
-        let oldest = if marks.low == 0 || start > marks.low {
+        let has_lost = marks.low > 0 || renewed.contains(&*at.topic);
+        // If there is an older record, nothing of the requested time is gone.
+        let oldest = if !has_lost || start > marks.low {
             None
         } else if marks.low == marks.high {
             Some(Timestamp::now())
@@ -110,32 +123,35 @@ fn kept(
     Ok(found)
 }
 
-/// Plans the records that a backfill reads, by partition. Leaves out earlier incarnations of a
-/// topic, whose records are gone.
+/// Plans the records that a backfill reads, by partition. The records of an earlier incarnation of a
+/// topic, and of a topic that is no longer read, count as lost.
 pub(super) async fn of_backfill(
     lease: &Lease,
     options: &Arc<IngestOptions>,
     database: &Deadlined,
 ) -> Result<Vec<BackfillPartition>, StopReason> {
     let mut ends: HashMap<SourcePartition, (i32, i64)> = HashMap::new();
+    let (mut lost, mut renewed) = (Vec::new(), HashSet::new());
     let read = |pool| async move { bounds::ends(&pool, &lease.task).await };
     for ((topic, incarnation, partition), end) in database.call(read).await? {
-        if !options.topics.contains(&topic) {
-            continue;
-        }
         let name = topic.as_str();
         let now = |pool| async move { sources::incarnation(&pool, name).await };
-        if database.call(now).await? == incarnation {
-            let at = SourcePartition { topic: topic.as_str().into(), partition };
-            ends.insert(at, (incarnation, end));
+        if !options.topics.contains(&topic) || database.call(now).await? != incarnation {
+            lost.push(all_lost((topic, incarnation, partition), end));
+            continue;
         }
+        if incarnation > 0 {
+            renewed.insert(topic.clone());
+        }
+        let at = SourcePartition { topic: topic.as_str().into(), partition };
+        ends.insert(at, (incarnation, end));
     }
     let (options, from) = (Arc::clone(options), lease.from);
     let asked = tokio::task::spawn_blocking(move || {
         let broker = Broker::new(&options).map_err(|e| IngestError::from(e).to_string())?;
         let partitions: Vec<SourcePartition> = ends.keys().cloned().collect();
-        let mut planned = Vec::new();
-        for (at, kept) in kept(&partitions, from, &options, &broker)? {
+        let mut planned = lost;
+        for (at, kept) in kept(&partitions, from, &renewed, (&options, &broker))? {
             let (incarnation, end_offset) = ends[&at];
             if kept.marks.high < end_offset {
                 return Err(recreated(&at.topic));
@@ -156,4 +172,18 @@ pub(super) async fn of_backfill(
     });
     let asked = asked.await.unwrap_or_else(|_| Err("asking the broker failed".to_owned()));
     asked.map_err(StopReason::Stuck)
+}
+
+/// Plans a partition of which nothing can be read.
+fn all_lost((topic, incarnation, partition): PartitionKey, end: i64) -> BackfillPartition {
+    BackfillPartition {
+        topic,
+        incarnation,
+        partition,
+        start_offset: 0,
+        next_offset: end,
+        end_offset: end,
+        kept_from: None,
+        lost: end,
+    }
 }

@@ -11,12 +11,14 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
+use crate::mapped_room::record_bytes;
 use crate::message::as_record;
 use crate::options::IngestOptions;
 use crate::topic_monitor::broker::Quiet;
 use crate::topic_monitor::recreated;
 
-/// Size limits of a chunk: a number of records, and about so many bytes.
+/// Size limits of a chunk: a number of records, and about so many bytes of memory, each record
+/// charged by what it takes once it is parsed.
 pub const RECORDS_MAX: usize = 1_000;
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -100,7 +102,7 @@ impl Reader {
                 Some(Ok(message)) => {
                     let taken = take(&message, &mut self.partitions, &self.topics, &self.consumer);
                     let Some((at, record)) = taken.map_err(|e| said(&e))? else { continue };
-                    bytes += message.payload_len();
+                    bytes += record_bytes(message.payload_len(), message.payload());
                     records.push((at, record));
                 }
                 Some(Err(error)) if is_out_of_range(&error) => self.begin()?,
@@ -125,7 +127,7 @@ impl Reader {
         for element in positions.elements() {
             let Offset::Offset(offset) = element.offset() else { continue };
             let is_it = |p: &&mut BackfillPartition| {
-                p.topic == element.topic() && p.partition == element.partition()
+                !is_read(p) && p.topic == element.topic() && p.partition == element.partition()
             };
             if let Some(p) = self.partitions.iter_mut().find(is_it) {
                 p.next_offset = p.next_offset.max(offset.min(p.end_offset));
@@ -142,7 +144,8 @@ fn take(
     consumer: &BaseConsumer<Quiet>,
 ) -> KafkaResult<Option<(SourcePosition, OwnedRecord)>> {
     let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-    let is_it = |p: &BackfillPartition| p.topic == topic && p.partition == partition;
+    // An earlier incarnation of the topic is planned as read.
+    let is_it = |p: &BackfillPartition| !is_read(p) && p.topic == topic && p.partition == partition;
     let Some(index) = partitions.iter().position(is_it) else { return Ok(None) };
     let p = &mut partitions[index];
     let is_planned = (p.next_offset..p.end_offset).contains(&offset);

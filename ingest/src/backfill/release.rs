@@ -1,9 +1,8 @@
 //! Grants the rewards that a finished backfill holds back, once an operator releases them.
 
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::backfills::held;
 use plaudit_event_store::backfills::lease::{Lease, ReleaseRequest};
-use plaudit_event_store::{Item, Origin, Outcome, PastOutcome, Work};
+use plaudit_event_store::{Item, Origin, Outcome, PastOutcome, Work, states};
 
 use super::{BackfillWorker, StopReason};
 
@@ -23,8 +22,9 @@ impl BackfillWorker {
             let mut after = String::new();
             loop {
                 let from = after.as_str();
-                let held =
-                    |pool| async move { held::users(&pool, lane, &lease.task, from, USERS).await };
+                let held = |pool| async move {
+                    states::users_with_held_rewards(&pool, lane, &lease.task, from, USERS).await
+                };
                 let users = self.database.call(held).await?;
                 let Some(last) = users.last() else { break };
                 after = last.as_str().to_owned();

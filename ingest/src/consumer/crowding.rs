@@ -12,15 +12,14 @@ use super::assignment::list_of;
 use super::membership::GroupConsumer;
 use super::{Polling, log_failure};
 use crate::health::{PartitionStanding, Subject};
+use crate::offsets::tracker::LANE_BYTES_MAX;
 use crate::source_partition::SourcePartition;
-
-/// A lane is crowded from this many bytes in flight until it is down to half of them.
-const LANE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Time without a readable partition after which the standstill is reported.
 const STALLED_AFTER: Duration = Duration::from_secs(8);
 
-/// The crowded lanes, and the partitions that feed them.
+/// The crowded lanes, and the partitions that feed them. A lane is crowded from [`LANE_BYTES_MAX`] in
+/// flight until it is down to half of them.
 #[derive(Debug, Default)]
 pub struct Crowding {
     /// The feeding partitions of lanes with work in flight. With records keyed by user, a lane has
@@ -67,6 +66,11 @@ impl Crowding {
 }
 
 impl Polling {
+    pub(super) fn note_feeders(&mut self, feeders: Vec<(Lane, SourcePartition)>) {
+        self.crowding.note_feeders(feeders);
+        self.load_changed = true;
+    }
+
     /// Pauses the partitions that feed a crowded lane, and resumes those that no longer do.
     pub(super) fn hold_back(&mut self, client: &GroupConsumer) {
         if !std::mem::take(&mut self.load_changed) {
@@ -133,9 +137,9 @@ impl Polling {
             self.crowding.stalled_since.is_some_and(|since| since.elapsed() >= STALLED_AFTER);
         let is_stalled = is_stalled || self.backpressure.is_stalled();
         if is_stalled {
-            self.context.health.report(Subject::Pressure, self.described_standstill());
+            self.context.health.report(Subject::Backpressure, self.described_standstill());
         } else if self.crowding.is_standstill_named {
-            self.context.health.retract(&Subject::Pressure);
+            self.context.health.retract(&Subject::Backpressure);
         }
         self.crowding.is_standstill_named = is_stalled;
     }

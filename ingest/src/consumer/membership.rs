@@ -13,6 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::log_failure;
 use crate::connection_error::ConnectionError;
 use crate::health::{IngestHealth, Subject};
+use crate::options::IngestOptions;
 use crate::source_partition::SourcePartition;
 
 pub type GroupConsumer = BaseConsumer<Membership>;
@@ -30,6 +31,15 @@ pub struct Membership {
     connection: ConnectionError,
     health: Arc<IngestHealth>,
     rebalanced: Mutex<Vec<Rebalanced>>,
+}
+
+/// Creates the client and joins the group.
+pub fn connect(options: &IngestOptions, health: &Arc<IngestHealth>) -> KafkaResult<GroupConsumer> {
+    let membership = Membership::new(options.brokers.clone(), Arc::clone(health));
+    let client: GroupConsumer = options.consumer_config().create_with_context(membership)?;
+    let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
+    client.subscribe(&topics)?;
+    Ok(client)
 }
 
 impl Membership {

@@ -11,7 +11,7 @@ use crate::offsets::tracker::{Load, NextOffset, NextOffsets};
 use crate::options::IngestOptions;
 use crate::source_partition::SourcePartition;
 
-/// The most bytes of records in a batch.
+/// The most bytes of records in a batch, each charged by what it takes once it is parsed.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A growing batch. A partition always has the same mapper, so that its records stay in order.

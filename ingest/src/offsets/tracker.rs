@@ -26,7 +26,7 @@ pub struct BatchId(u64);
 pub struct LaneShare {
     pub lane: Lane,
     pub items: usize,
-    /// The size of its records, as polled.
+    /// The memory of its items.
     pub bytes: usize,
 }
 
@@ -36,7 +36,7 @@ pub struct Load {
     /// Records that wait to be mapped plus items that wait to be applied. At most
     /// [`LANE_ITEMS_MAX`] items of each lane count.
     pub items: usize,
-    /// The size of all of them.
+    /// The memory of all of them. At most [`LANE_BYTES_MAX`] of each lane count.
     pub bytes: usize,
 }
 
@@ -44,6 +44,10 @@ pub struct Load {
 /// collects items until it is released; beyond this number they fill their share of the memory, but
 /// do not stop the other lanes.
 const LANE_ITEMS_MAX: usize = 1024;
+
+/// The most bytes of one lane that count in [`Load::bytes`]. With as many, a lane is crowded: the
+/// partitions that feed it are paused. What was polled before that may exceed it by far.
+pub const LANE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The most batches in flight that keep offsets of their own, which bounds the memory for offsets
 /// to this number for each partition. Only a lane that stands still leaves more batches in flight;
@@ -103,7 +107,8 @@ impl Tracker {
         Load {
             items: self.unmapped.items
                 + lanes.clone().map(|lane| lane.items.min(LANE_ITEMS_MAX)).sum::<usize>(),
-            bytes: self.unmapped.bytes + lanes.map(|lane| lane.bytes).sum::<usize>(),
+            bytes: self.unmapped.bytes
+                + lanes.map(|lane| lane.bytes.min(LANE_BYTES_MAX)).sum::<usize>(),
         }
     }
 
@@ -141,13 +146,26 @@ impl Tracker {
         id
     }
 
-    /// Notes that a mapper has turned its records of a batch into these shares.
-    pub fn mapped(&mut self, id: BatchId, records: usize, bytes: usize, shares: &[LaneShare]) {
+    /// Notes that a mapper has turned some of its records of a batch into these shares, and goes on
+    /// with the others.
+    pub fn partly_mapped(
+        &mut self,
+        id: BatchId,
+        records: usize,
+        bytes: usize,
+        shares: &[LaneShare],
+    ) {
         self.unmapped.subtract(records, bytes);
         for share in shares {
             self.lanes.entry(share.lane).or_default().add(share.items, share.bytes);
         }
-        self.change_open(id, |open| (open + shares.len()).saturating_sub(1));
+        self.change_open(id, |open| open + shares.len());
+    }
+
+    /// Notes that a mapper has turned the last of its records of a batch into these shares.
+    pub fn mapped(&mut self, id: BatchId, records: usize, bytes: usize, shares: &[LaneShare]) {
+        self.partly_mapped(id, records, bytes, shares);
+        self.change_open(id, |open| open.saturating_sub(1));
     }
 
     /// Notes that a share of a batch is committed.
@@ -249,6 +267,20 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_is_mapped_in_parts_waits_for_the_last() {
+        let mut tracker = Tracker::default();
+        let batch = tracker.begin(1, 3, 300, offsets(&[(0, 5)]));
+        tracker.partly_mapped(batch, 1, 100, &[share(0, 1)]);
+        assert_eq!(tracker.load(), Load { items: 3, bytes: 300 });
+        tracker.applied(batch, &share(0, 1));
+        assert_eq!(tracker.committable_offsets(), offsets(&[]));
+        tracker.mapped(batch, 2, 200, &[share(0, 2)]);
+        tracker.applied(batch, &share(0, 2));
+        assert_eq!(tracker.committable_offsets(), offsets(&[(0, 5)]));
+        assert_eq!(tracker.load(), Load::default());
+    }
+
+    #[test]
     fn a_batch_waits_for_those_before_it() {
         let mut tracker = Tracker::default();
         let (first, of_first) = mapped(&mut tracker, 1, offsets(&[(0, 5)]));
@@ -279,17 +311,16 @@ mod tests {
     }
 
     #[test]
-    fn rule_23_a_lane_that_stands_still_counts_by_its_bytes_and_with_few_of_its_items() {
+    fn rule_23_a_lane_that_stands_still_counts_with_few_of_its_items_and_bytes() {
         let mut tracker = Tracker::default();
         for _ in 0..100 {
             let batch = tracker.begin(1, 1000, 100_000, offsets(&[]));
             tracker.mapped(batch, 1000, 100_000, &[share(1, 900), share(2, 100)]);
             tracker.applied(batch, &share(2, 100));
         }
-        let load = Load { items: LANE_ITEMS_MAX, bytes: 100 * 900 * 100 };
-        assert_eq!(tracker.load(), load);
+        assert_eq!(tracker.load(), Load { items: LANE_ITEMS_MAX, bytes: LANE_BYTES_MAX });
         assert_eq!(tracker.fullest_lane(), Some(Lane(1)));
-        assert_eq!(tracker.bytes_of(Lane(1)), load.bytes);
+        assert_eq!(tracker.bytes_of(Lane(1)), 100 * 900 * 100);
     }
 
     /// A partition goes on while one share of its first batch waits for its lane.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use plaudit_domain::ids::TaskId;
+use plaudit_embedded::test_cluster;
 use plaudit_event_store::backfills::changes::{BackfillChange, change};
 use plaudit_event_store::backfills::{self, BackfillState, BackfillStatus};
 use plaudit_event_store::catalogue_store::{self, Author};
 use plaudit_event_store::pool::Deadlined;
-use plaudit_ingest::CALL_MAX;
+use plaudit_event_store::sources;
 use plaudit_ingest::backfill::BackfillWorker;
 use plaudit_ingest::backfill::plan::past_records;
+use plaudit_ingest::{CALL_MAX, IngestOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -136,15 +138,53 @@ async fn what_kafka_has_removed_is_said_beforehand_and_afterwards() {
     world.until_coins(&[("a", 10)]).await;
     world.remove_records(0, 4).await;
     let from = "2025-03-01T00:00:00Z".parse().unwrap();
-    let planned = past_records(&world.options(), from).await.unwrap();
+    let planned = past_records(&world.options(), from, &world.pool).await.unwrap();
     assert_eq!((planned[0].records, planned[0].kept_from.is_some()), (6, true), "{planned:?}");
-    let now = past_records(&world.options(), jiff::Timestamp::now()).await.unwrap();
+    let now = past_records(&world.options(), jiff::Timestamp::now(), &world.pool).await.unwrap();
     assert!(now[0].kept_from.is_some(), "records of the last minutes are among them");
     publish(&world, COUNTED).await;
     let (worker, stopped) = work(&world, 1_000_000);
     let done = until_done(&world).await;
     assert!(done.partitions[0].kept_from.is_some(), "{done:?}");
     until_counted(&world, &[("a", 6)]).await;
+    stopped.cancel();
+    worker.await.unwrap();
+    reading.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_gone_with_an_earlier_topic_or_one_no_longer_read_is_said() {
+    let world = World::new(1).await;
+    // Only its topic is used.
+    let other = World::new(1).await;
+    let both =
+        IngestOptions { topics: vec![world.topic.clone(), other.topic.clone()], ..world.options() };
+    let reading = world.read_with(both);
+    world.gifts(0, (0..5).map(|id| ("a", id))).await;
+    other.gifts(0, (0..3).map(|id| ("c", id))).await;
+    world.until_coins(&[("a", 5), ("c", 3)]).await;
+    reading.stop().await;
+    test_cluster::delete_topic(&world.topic).await;
+    world.create_topic(1).await;
+    world.gifts(0, (0..2).map(|id| ("b", id))).await;
+    sources::accept_new_topic(&world.pool, &world.topic).await.unwrap();
+    let reading = world.read();
+    world.until_coins(&[("a", 5), ("b", 2), ("c", 3)]).await;
+    let from = "2025-03-01T00:00:00Z".parse().unwrap();
+    let planned = past_records(&world.options(), from, &world.pool).await.unwrap();
+    assert_eq!((planned[0].records, planned[0].kept_from.is_some()), (2, true), "{planned:?}");
+    publish(&world, COUNTED).await;
+    let (worker, stopped) = work(&world, 1_000_000);
+    let done = until_done(&world).await;
+    until_counted(&world, &[("b", 2)]).await;
+    let partition = |topic: &str, end: i64| {
+        let found = done.partitions.iter().find(|p| p.topic == topic && p.end_offset == end);
+        let found = found.unwrap_or_else(|| panic!("{done:?}"));
+        (found.lost, found.kept_from.is_some())
+    };
+    assert_eq!(partition(&world.topic, 5), (5, false));
+    assert_eq!(partition(&world.topic, 2), (0, true));
+    assert_eq!(partition(&other.topic, 3), (3, false));
     stopped.cancel();
     worker.await.unwrap();
     reading.stop().await;

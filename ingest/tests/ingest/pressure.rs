@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::Lane;
 use plaudit_ingest::IngestOptions;
+use serde_json::json;
 
 use crate::world::{Sent, World, eventually, gift_at, metrics};
 
@@ -42,7 +43,8 @@ async fn reading_pauses_while_the_database_is_slow_and_then_applies_all() {
     reader.stop().await;
 }
 
-/// Takes the lock of a user's lane and sends a backlog of 40 MB for that user.
+/// Takes the lock of a user's lane and sends a backlog for that user: 1.1 MB of legal records, which
+/// take 140 MB once they are parsed.
 async fn backlog_of_a_held_lane(
     world: &World,
 ) -> (sqlx::Transaction<'static, sqlx::Postgres>, Lane) {
@@ -53,10 +55,10 @@ async fn backlog_of_a_held_lane(
         .execute(&mut *holding)
         .await
         .unwrap();
-    let note = "x".repeat(2_000_000);
+    let objects = vec![json!({"": 0}); 8_000];
     for id in 0..20 {
         let mut large = gift_at("ann", &format!("{id}"), 1, "2025-03-29T01:30:00Z");
-        large["note"] = note.clone().into();
+        large["data"]["list"] = objects.clone().into();
         let value = Some(large.to_string().into_bytes());
         world.send(Sent { value, ..Sent::default() }).await;
     }

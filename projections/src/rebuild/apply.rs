@@ -9,7 +9,7 @@ use plaudit_event_store::reader::{self, Fact, LanePage, LaneSpan};
 use sqlx::PgConnection;
 
 use super::run::Run;
-use super::{copy, skipped};
+use super::{copy, progress, skipped};
 use crate::fold::{self, FoldedUser};
 use crate::view::View;
 
@@ -112,40 +112,19 @@ pub(super) async fn apply(
     let limit = (PAGE / spans.len().max(1)).max(LANE_PAGE_MIN);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let pages = reader::lane_pages(spans, run.view.parts().kinds(), limit, connection).await?;
-    if !move_checkpoints(run, &pages, connection).await? {
+    let applied: Vec<LaneSpan> = pages.iter().map(|page| page.span).collect();
+    if !progress::advance(run.view, &applied, connection).await? {
         return Ok(None);
     }
     let left =
         spans.iter().zip(&pages).map(|(span, page)| LaneSpan { after: page.span.up_to, ..*span });
     let left = left.filter(|span| span.after < span.up_to).collect();
-    let applied: Vec<LaneSpan> = pages.iter().map(|page| page.span).collect();
     let changes = by_user(run, pages, connection).await?;
     match run.view {
         View::Tasks => refold(run, &changes, folds, connection).await?,
         View::Rewards => change_rewards(run, changes, &applied, connection).await?,
     }
     Ok(Some(left))
-}
-
-/// Moves the checkpoints over these pages. Returns false if one of them was elsewhere.
-async fn move_checkpoints(
-    run: &Run,
-    pages: &[LanePage],
-    connection: &mut PgConnection,
-) -> sqlx::Result<bool> {
-    let moved = sqlx::query(
-        "update rebuild_lanes r
-         set position = p.up_to, events = r.events + p.up_to - p.after
-         from unnest($2::smallint[], $3::bigint[], $4::bigint[]) p (lane, after, up_to)
-         where r.projection = $1 and r.lane = p.lane and r.position = p.after",
-    )
-    .bind(run.view.name())
-    .bind(pages.iter().map(|page| page.span.lane.0).collect::<Vec<_>>())
-    .bind(pages.iter().map(|page| page.span.after).collect::<Vec<_>>())
-    .bind(pages.iter().map(|page| page.span.up_to).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(usize::try_from(moved.rows_affected()).is_ok_and(|moved| moved == pages.len()))
 }
 
 /// Groups the events of pages by user, without skipped users.
@@ -224,15 +203,11 @@ async fn change_rewards(
     // A grant is made once; if the log holds it twice, the first counts.
     let granted =
         || users.iter().flat_map(|(lane, user)| user.ledger.granted.iter().map(|g| (*lane, g)));
-    let known: Vec<uuid::Uuid> = sqlx::query_scalar(
-        "select r.grant_id from reward_state_new r
-         join unnest($1::smallint[], $2::uuid[]) g (lane, grant_id)
-           on r.lane = g.lane and r.grant_id = g.grant_id",
-    )
-    .bind(granted().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-    .bind(granted().map(|(_, row)| row.reward.grant).collect::<Vec<_>>())
-    .fetch_all(&mut *connection)
-    .await?;
+    let known: Vec<uuid::Uuid> = sqlx::query_scalar(include_str!("apply/known_grants.sql"))
+        .bind(granted().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(granted().map(|(_, row)| row.reward.grant).collect::<Vec<_>>())
+        .fetch_all(&mut *connection)
+        .await?;
     let known: BTreeSet<uuid::Uuid> = known.into_iter().collect();
     for (_, user) in &mut users {
         user.ledger.granted.retain(|row| !known.contains(&row.reward.grant));
@@ -247,21 +222,14 @@ async fn delete_granted(
     applied: &[LaneSpan],
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "delete from reward_state_new r
-         using unnest($1::smallint[], $2::text[]) u (lane, user_id)
-         join unnest($3::smallint[], $4::bigint[], $5::bigint[]) s (lane, after, up_to)
-           on s.lane = u.lane
-         where r.lane = u.lane and r.user_id = u.user_id
-           and r.granted_position > s.after and r.granted_position <= s.up_to",
-    )
-    .bind(users.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-    .bind(users.iter().map(|(_, user)| user.user.as_str()).collect::<Vec<_>>())
-    .bind(applied.iter().map(|span| span.lane.0).collect::<Vec<_>>())
-    .bind(applied.iter().map(|span| span.after).collect::<Vec<_>>())
-    .bind(applied.iter().map(|span| span.up_to).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
+    sqlx::query(include_str!("apply/delete_granted.sql"))
+        .bind(users.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(users.iter().map(|(_, user)| user.user.as_str()).collect::<Vec<_>>())
+        .bind(applied.iter().map(|span| span.lane.0).collect::<Vec<_>>())
+        .bind(applied.iter().map(|span| span.after).collect::<Vec<_>>())
+        .bind(applied.iter().map(|span| span.up_to).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -275,20 +243,13 @@ async fn update_states(
         .flat_map(|(lane, user)| user.ledger.changed.iter().map(|moved| (*lane, moved)))
         .collect();
     let claims = || moved.iter().map(|(_, (_, change))| change.claimed);
-    sqlx::query(
-        "update reward_state_new r
-         set state = m.state, claimed_at = coalesce(m.claimed_at, r.claimed_at),
-             claimed_position = coalesce(m.claimed_position, r.claimed_position)
-         from unnest($1::smallint[], $2::uuid[], $3::text[], $4::timestamptz[], $5::bigint[])
-              m (lane, grant_id, state, claimed_at, claimed_position)
-         where r.lane = m.lane and r.grant_id = m.grant_id",
-    )
-    .bind(moved.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-    .bind(moved.iter().map(|(_, (grant, _))| **grant).collect::<Vec<_>>())
-    .bind(moved.iter().map(|(_, (_, change))| change.state.as_str()).collect::<Vec<_>>())
-    .bind(claims().map(|c| c.map(|c| instant::to_sql(c.at))).collect::<Vec<_>>())
-    .bind(claims().map(|c| c.map(|c| c.position)).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
+    sqlx::query(include_str!("apply/update_states.sql"))
+        .bind(moved.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(moved.iter().map(|(_, (grant, _))| **grant).collect::<Vec<_>>())
+        .bind(moved.iter().map(|(_, (_, change))| change.state.as_str()).collect::<Vec<_>>())
+        .bind(claims().map(|c| c.map(|c| instant::to_sql(c.at))).collect::<Vec<_>>())
+        .bind(claims().map(|c| c.map(|c| c.position)).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -3,36 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use plaudit_domain::lane::Lane;
 use plaudit_event_store::reader::LaneSpan;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
 
 use super::apply::{Folds, apply};
+use super::progress::spans_behind;
 use super::run::{Run, StopReason};
-
-/// The parts of the log by which the new version is behind it, in order of the lanes.
-async fn spans_behind(run: &Run, connection: &mut PgConnection) -> sqlx::Result<Vec<LaneSpan>> {
-    let behind: Vec<(i16, i64, i64)> = sqlx::query_as(
-        "select r.lane, r.position, l.next_position - 1
-         from rebuild_lanes r join lanes l on l.lane = r.lane
-         where r.projection = $1 and r.position < l.next_position - 1 order by r.lane",
-    )
-    .bind(run.view.name())
-    .fetch_all(connection)
-    .await?;
-    let span = |(lane, after, up_to)| LaneSpan { lane: Lane(lane), after, up_to };
-    Ok(behind.into_iter().map(span).collect())
-}
 
 /// Brings every lane to its current head. Returns the number of events that were appended during
 /// the round.
 pub(crate) async fn round(run: &Run) -> Result<i64, StopReason> {
-    let behind = spans_behind(run, &mut *run.pool.acquire().await?).await?;
+    let behind = spans_behind(run.view, &mut *run.pool.acquire().await?).await?;
     let share = behind.len().div_ceil(run.workers).max(1);
     let shares = behind.chunks(share).map(<[LaneSpan]>::to_vec).collect();
     run.each(shares, catch_up_with).await?;
-    let left = spans_behind(run, &mut *run.pool.acquire().await?).await?;
+    let left = spans_behind(run.view, &mut *run.pool.acquire().await?).await?;
     Ok(left.iter().map(|span| span.up_to - span.after).sum())
 }
 
@@ -49,7 +35,7 @@ async fn catch_up_with(run: Run, mut spans: Vec<LaneSpan>) -> Result<(), StopRea
         } else {
             // An aborted worker was still committing.
             tx.rollback().await?;
-            let now = spans_behind(&run, &mut connection).await?;
+            let now = spans_behind(run.view, &mut connection).await?;
             let now: BTreeMap<_, _> = now.iter().map(|span| (span.lane, span.after)).collect();
             spans.retain_mut(|span| {
                 span.after = now.get(&span.lane).copied().unwrap_or(span.up_to);
@@ -67,7 +53,7 @@ pub(crate) async fn last_round(
     deadline: Instant,
     connection: &mut PgConnection,
 ) -> sqlx::Result<bool> {
-    let mut spans = spans_behind(run, connection).await?;
+    let mut spans = spans_behind(run.view, connection).await?;
     let mut folds = Folds::take(run, &spans);
     while !spans.is_empty() && Instant::now() < deadline {
         match apply(run, &spans, &mut folds, connection).await? {
@@ -76,20 +62,4 @@ pub(crate) async fn last_round(
         }
     }
     Ok(spans.is_empty())
-}
-
-/// The lane's checkpoint in the new version, and its head.
-pub(crate) async fn checkpoint_and_head(
-    run: &Run,
-    lane: Lane,
-    connection: &mut PgConnection,
-) -> sqlx::Result<(i64, i64)> {
-    sqlx::query_as(
-        "select r.position, l.next_position - 1
-         from rebuild_lanes r join lanes l on l.lane = r.lane where r.projection = $1 and r.lane = $2",
-    )
-    .bind(run.view.name())
-    .bind(lane.0)
-    .fetch_one(connection)
-    .await
 }

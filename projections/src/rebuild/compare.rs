@@ -5,7 +5,7 @@ use plaudit_domain::lane::Lane;
 use plaudit_event_store::reader;
 use sqlx::{Connection as _, Executor as _};
 
-use super::catch_up::checkpoint_and_head;
+use super::progress::checkpoint_and_head;
 use super::run::{Run, StopReason};
 use super::skipped;
 use crate::difference::{Difference, Differences};
@@ -38,7 +38,7 @@ async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, StopReason> {
          set local enable_mergejoin to default; set local plan_cache_mode = force_custom_plan",
     )
     .await?;
-    let (mut position, head) = checkpoint_and_head(&run, lane, &mut tx).await?;
+    let (mut position, head) = checkpoint_and_head(run.view, lane, &mut tx).await?;
     let skipped = skipped::users_of(&run, &[lane.0], &mut tx).await?;
     let mut moved: Vec<String> = skipped.into_iter().map(|(_, user)| user).collect();
     while position < head {

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use sqlx::{Connection as _, PgConnection, PgPool, Row};
 
 use super::lease::Lease;
-use super::{Phase, tables};
+use super::{Phase, progress, tables};
 use crate::ProjectionError;
 use crate::view::View;
 
@@ -89,23 +89,7 @@ pub async fn status(pool: &PgPool, name: &str) -> Result<Option<RebuildStatus>, 
 }
 
 pub(super) async fn status_of(pool: &PgPool, view: View) -> sqlx::Result<Option<RebuildStatus>> {
-    let row = sqlx::query(
-        "select r.state, r.phase, l.users, l.events, greatest(l.total, l.events), r.started_at, r.finished_at,
-                r.differences, r.error, l.events - r.resumed_events,
-                extract(epoch from clock_timestamp() - r.resumed_at)::float8,
-                (select count(*) from rebuild_skipped where projection = r.projection)
-         from rebuilds r
-         cross join lateral (
-             select coalesce(sum(users), 0)::bigint as users, coalesce(sum(events), 0)::bigint as events,
-                    coalesce(sum(position), 0)::bigint as total
-             from rebuild_lanes where projection = r.projection
-         ) l
-         where r.projection = $1",
-    )
-    .bind(view.name())
-    .fetch_optional(pool)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
+    let Some(row) = progress::status(view, pool).await? else { return Ok(None) };
     let count = |column: usize| -> sqlx::Result<u64> {
         Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or_default())
     };
@@ -192,14 +176,7 @@ async fn steer(
 ) -> Result<View, ProjectionError> {
     let view = View::named(name)?;
     let mut tx = pool.begin().await?;
-    let done =
-        sqlx::query("update rebuilds set state = $2 where projection = $1 and state = any($3)")
-            .bind(view.name())
-            .bind(to)
-            .bind(from)
-            .execute(&mut *tx)
-            .await?;
-    if done.rows_affected() != 1 {
+    if !progress::change_state(view, to, from, &mut tx).await? {
         return Err(ProjectionError::NotRunning { projection: view.name() });
     }
     operations::record(kind, view.name(), author, &mut *tx).await?;

@@ -36,18 +36,11 @@ impl Lease {
     pub async fn take(view: View, connection: &mut PgConnection) -> Result<Self, ProjectionError> {
         let first: Option<i64> = renewals(view, connection).await?;
         loop {
-            let epoch: Option<i64> = sqlx::query_scalar(
-                "insert into rebuild_leases as l (projection, epoch, renewals, leased_until)
-                 values ($1, 1, 0, clock_timestamp() + make_interval(secs => $2))
-                 on conflict (projection) do update
-                 set epoch = l.epoch + 1, renewals = l.renewals + 1, leased_until = excluded.leased_until
-                 where l.leased_until <= clock_timestamp()
-                 returning epoch",
-            )
-            .bind(view.name())
-            .bind(LEASE.as_secs_f64())
-            .fetch_optional(&mut *connection)
-            .await?;
+            let epoch: Option<i64> = sqlx::query_scalar(include_str!("lease/take.sql"))
+                .bind(view.name())
+                .bind(LEASE.as_secs_f64())
+                .fetch_optional(&mut *connection)
+                .await?;
             if let Some(epoch) = epoch {
                 return Ok(Self { view, epoch });
             }
@@ -65,15 +58,11 @@ impl Lease {
         while renewed_at.elapsed() < LEASE {
             tokio::time::sleep(RENEW_EVERY).await;
             let asked_at = Instant::now();
-            let renewed = sqlx::query(
-                "update rebuild_leases
-                 set renewals = renewals + 1, leased_until = clock_timestamp() + make_interval(secs => $3)
-                 where projection = $1 and epoch = $2",
-            )
-            .bind(self.view.name())
-            .bind(self.epoch)
-            .bind(LEASE.as_secs_f64())
-            .execute(pool);
+            let renewed = sqlx::query(include_str!("lease/renew.sql"))
+                .bind(self.view.name())
+                .bind(self.epoch)
+                .bind(LEASE.as_secs_f64())
+                .execute(pool);
             match within(RENEW_EVERY, renewed).await {
                 Ok(renewed) if renewed.rows_affected() == 0 => return StopReason::Lost,
                 Ok(_) => renewed_at = asked_at,
@@ -115,13 +104,10 @@ impl Lease {
 
     /// Gives the lease back. If that fails, the lease expires.
     pub async fn give_back(self, database: impl PgExecutor<'_>) {
-        let given_back = sqlx::query(
-            "update rebuild_leases set leased_until = clock_timestamp()
-             where projection = $1 and epoch = $2",
-        )
-        .bind(self.view.name())
-        .bind(self.epoch)
-        .execute(database);
+        let given_back = sqlx::query(include_str!("lease/give_back.sql"))
+            .bind(self.view.name())
+            .bind(self.epoch)
+            .execute(database);
         if let Err(error) = within(ANSWER_MAX, given_back).await {
             tracing::debug!(%error, "the lease of a rebuild was not given back");
         }

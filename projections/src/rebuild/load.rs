@@ -4,35 +4,23 @@ use plaudit_domain::lane::Lane;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::apply::keep_loaded;
+use super::progress::LoadedChunk;
 use super::run::{Run, StopReason};
-use super::{copy, skipped};
+use super::{copy, progress, skipped};
 use crate::fold::LaneFold;
 use crate::view::View;
 
 /// Loads the lanes that are not loaded yet.
 pub(crate) async fn load(run: &Run) -> Result<(), StopReason> {
-    let lanes: Vec<i16> = sqlx::query_scalar(
-        "select lane from rebuild_lanes where projection = $1 and not loaded order by lane",
-    )
-    .bind(run.view.name())
-    .fetch_all(&run.pool)
-    .await?;
-    run.each(lanes.into_iter().map(Lane).collect(), load_lane).await?;
+    let lanes = progress::lanes_to_load(run.view, &run.pool).await?;
+    run.each(lanes, load_lane).await?;
     Ok(())
 }
 
 async fn load_lane(run: Run, lane: Lane) -> Result<(), StopReason> {
     let mut connection = run.pool.acquire().await?;
-    // Events from here on are caught up with later. A page of the load may already show some of
-    // them, which are then folded once more.
-    sqlx::query(
-        "update rebuild_lanes set position = (select next_position - 1 from lanes where lane = $2)
-         where projection = $1 and lane = $2 and user_id is null",
-    )
-    .bind(run.view.name())
-    .bind(lane.0)
-    .execute(&mut *connection)
-    .await?;
+    // A page of the load may already show events after this head, which are then folded once more.
+    progress::note_head(run.view, lane, &mut connection).await?;
     while !load_from_checkpoint(&run, lane, &mut connection).await? {}
     Ok(())
 }
@@ -44,13 +32,7 @@ async fn load_from_checkpoint(
     lane: Lane,
     connection: &mut PgConnection,
 ) -> Result<bool, StopReason> {
-    let (mut checkpoint, loaded): (Option<String>, bool) = sqlx::query_as(
-        "select user_id, loaded from rebuild_lanes where projection = $1 and lane = $2",
-    )
-    .bind(run.view.name())
-    .bind(lane.0)
-    .fetch_one(&mut *connection)
-    .await?;
+    let (mut checkpoint, loaded) = progress::loaded(run.view, lane, connection).await?;
     if loaded {
         return Ok(true);
     }
@@ -68,24 +50,14 @@ async fn load_from_checkpoint(
         // A crash loses rows and checkpoint together: the chunk is done again.
         tx.execute("set local synchronous_commit = off").await?;
         let last = folded.last.or_else(|| checkpoint.clone());
-        let moved = sqlx::query(
-            "update rebuild_lanes
-             set user_id = $4, users = users + $5, loaded = $7,
-                 -- A view that wants few of the events has looked through all of them in the end;
-                 -- those after the position are caught up with.
-                 events = case when $7 then position else events + $6 end
-             where projection = $1 and lane = $2 and user_id is not distinct from $3 and not loaded",
-        )
-        .bind(run.view.name())
-        .bind(lane.0)
-        .bind(&checkpoint)
-        .bind(&last)
-        .bind(i64::try_from(users.len()).unwrap_or(i64::MAX))
-        .bind(users.iter().map(|user| user.events).sum::<i64>())
-        .bind(fold.has_ended())
-        .execute(&mut *tx)
-        .await?;
-        if moved.rows_affected() == 0 {
+        let chunk = LoadedChunk {
+            after: checkpoint.as_deref(),
+            last: last.as_deref(),
+            users: users.len(),
+            events: users.iter().map(|user| user.events).sum(),
+            ends_lane: fold.has_ended(),
+        };
+        if !progress::advance_load(run.view, lane, &chunk, &mut tx).await? {
             tx.rollback().await?;
             return Ok(false);
         }

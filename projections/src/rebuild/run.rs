@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::apply::LaneFolds;
 use super::lease::Lease;
-use super::{Phase, RebuildOptions};
+use super::{Phase, RebuildOptions, progress};
 use crate::ProjectionError;
 use crate::view::View;
 
@@ -109,15 +109,7 @@ impl Run {
             if self.shutdown.is_cancelled() {
                 return Err(StopReason::Interrupted);
             }
-            let (state, is_mine): (String, bool) = sqlx::query_as(
-                "select r.state, l.epoch = $2
-                 from rebuilds r join rebuild_leases l on l.projection = r.projection
-                 where r.projection = $1",
-            )
-            .bind(self.view.name())
-            .bind(self.lease.epoch())
-            .fetch_one(&mut *connection)
-            .await?;
+            let (state, is_mine) = progress::state(self.view, self.lease, connection).await?;
             match state.as_str() {
                 _ if !is_mine => return Err(StopReason::Lost),
                 "running" => return Ok(()),
@@ -134,16 +126,7 @@ impl Run {
     pub async fn enter(&self, phase: Phase) -> Result<(), StopReason> {
         let mut connection = self.pool.acquire().await?;
         self.proceed(&mut connection).await?;
-        sqlx::query(
-            "update rebuilds set phase = $2 where projection = $1
-               and exists (select from rebuild_leases where projection = $1 and epoch = $3)",
-        )
-        .bind(self.view.name())
-        .bind(phase.as_str())
-        .bind(self.lease.epoch())
-        .execute(&mut *connection)
-        .await?;
-        Ok(())
+        Ok(progress::enter(self.view, phase, self.lease, &mut connection).await?)
     }
 
     /// Runs `work` for every share, such as a lane, for as many at a time as there are workers. The
@@ -180,12 +163,6 @@ impl Run {
 
     /// All lanes of the rebuild, in order.
     pub async fn lanes(&self) -> sqlx::Result<Vec<Lane>> {
-        let lanes: Vec<i16> = sqlx::query_scalar(
-            "select lane from rebuild_lanes where projection = $1 order by lane",
-        )
-        .bind(self.view.name())
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(lanes.into_iter().map(Lane).collect())
+        progress::lanes(self.view, &self.pool).await
     }
 }

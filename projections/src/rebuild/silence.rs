@@ -45,12 +45,9 @@ enum Sessions {
 }
 
 async fn look(run: &Run) -> Sessions {
-    let asked = sqlx::query_as::<_, (Option<bool>, Option<DateTime<Utc>>)>(
-        // A session that waits for its client does not work: in the middle of a `COPY`, PostgreSQL
-        // shows it as active for as long as the rest of the rows does not come.
-        "select bool_or(state not like 'idle%' and wait_event_type is distinct from 'Client'), max(state_change)
-         from pg_stat_activity where datname = current_database() and application_name = $1",
-    )
+    let asked = sqlx::query_as::<_, (Option<bool>, Option<DateTime<Utc>>)>(include_str!(
+        "silence/sessions.sql"
+    ))
     .bind(&run.session_name)
     .fetch_one(&run.questions);
     match pool::within(LOOK_MAX, asked).await {

@@ -12,14 +12,11 @@ use crate::view::View;
 /// The users that the running or the last rebuild of a view skipped.
 pub async fn skipped(pool: &PgPool, name: &str) -> Result<UnreadableUsers, ProjectionError> {
     let view = View::named(name)?;
-    let rows: Vec<(i16, String, String, i64)> = sqlx::query_as(
-        "select lane, user_id, reason, count(*) over () from rebuild_skipped
-         where projection = $1 order by lane, user_id limit $2",
-    )
-    .bind(view.name())
-    .bind(i64::try_from(UnreadableUsers::SHOWN_MAX).unwrap_or(i64::MAX))
-    .fetch_all(pool)
-    .await?;
+    let rows: Vec<(i16, String, String, i64)> = sqlx::query_as(include_str!("skipped/page.sql"))
+        .bind(view.name())
+        .bind(i64::try_from(UnreadableUsers::SHOWN_MAX).unwrap_or(i64::MAX))
+        .fetch_all(pool)
+        .await?;
     let count = rows.first().map_or(0, |(_, _, _, count)| count.unsigned_abs());
     let named = |(lane, user, reason, _)| UnreadableUser { lane: Lane(lane), user, reason };
     Ok(UnreadableUsers { count, first: rows.into_iter().map(named).collect() })
@@ -43,17 +40,22 @@ pub(super) async fn note(
             "a rebuild skips a user whose events can't be read"
         );
     }
-    sqlx::query(
-        "insert into rebuild_skipped (projection, lane, user_id, reason)
-         select $1, $2, s.user_id, s.reason from unnest($3::text[], $4::text[]) s (user_id, reason)
-         on conflict do nothing",
-    )
-    .bind(run.view.name())
-    .bind(lane.0)
-    .bind(&names)
-    .bind(&reasons)
-    .execute(connection)
-    .await?;
+    sqlx::query(include_str!("skipped/insert.sql"))
+        .bind(run.view.name())
+        .bind(lane.0)
+        .bind(&names)
+        .bind(&reasons)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Forgets the users whom the last rebuild of a view skipped.
+pub(super) async fn clear(view: View, connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("delete from rebuild_skipped where projection = $1")
+        .bind(view.name())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 //! completely and take the place of the old one.
 //!
 //! An attempt holds writers up for [`HELD_MAX`] at most, and releases them if it makes no progress.
-//! The pauses between attempts grow, so that writers have most of the time. Under the locks an
+//! The pauses between attempts grow, so that writers have most of the time. While a transaction keeps
+//! a lane locked, an attempt could not succeed, and holds nobody up. Under the locks an
 //! attempt uses only the connection that holds them.
 
 use std::collections::BTreeSet;
@@ -34,6 +35,9 @@ const LAST_STEPS: Duration = Duration::from_secs(1);
 /// already locked wait as well. Each attempt may take twice as long as the one before, since
 /// batches on a busy machine take long.
 const LANES_MAX: (Duration, Duration) = (Duration::from_millis(250), Duration::from_millis(1_500));
+
+/// Interval between two looks at the holders of lanes.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// Maximum number of attempts.
 const ATTEMPTS_MAX: usize = 10;
@@ -92,6 +96,11 @@ async fn try_swap(
 ) -> Result<bool, StopReason> {
     let lanes: BTreeSet<Lane> = run.lanes().await?.into_iter().collect();
     let mut connection = Borrowed::from(&run.pool).await?;
+    if !can_be_locked(lock_wait_max, &mut connection).await? {
+        tracing::info!("the swap of a rebuild waits for a lane that another transaction holds");
+        connection.give_back();
+        return Ok(false);
+    }
     let session: i32 =
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut **connection).await?;
     let mut tx = connection.begin().await?;
@@ -116,6 +125,19 @@ async fn try_swap(
     }
     connection.give_back();
     Ok(is_swapped)
+}
+
+/// Waits until each transaction that holds a lane now has ended. Returns false if one lasts: locking
+/// all lanes would then hold all writers up for nothing.
+async fn can_be_locked(wait_max: Duration, connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let deadline = Instant::now() + wait_max;
+    let mut lasting = lane_locks::holders(connection).await?;
+    while !lasting.is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let now = lane_locks::holders(connection).await?;
+        lasting.retain(|holder| now.contains(holder));
+    }
+    Ok(lasting.is_empty())
 }
 
 /// Ends the session of an attempt, and so releases its locks.

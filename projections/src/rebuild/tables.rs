@@ -59,18 +59,8 @@ struct Index {
 }
 
 async fn indexes(table: &str, connection: &mut PgConnection) -> sqlx::Result<Vec<Index>> {
-    let rows = sqlx::query(
-        "select c.relname::text, pg_get_constraintdef(k.oid), i.indisunique,
-                substring(pg_get_indexdef(i.indexrelid) from ' (USING .*)$')
-         from pg_index i
-         join pg_class c on c.oid = i.indexrelid
-         left join pg_constraint k on k.conindid = i.indexrelid and k.conrelid = i.indrelid
-         where i.indrelid = $1::regclass
-         order by 1",
-    )
-    .bind(table)
-    .fetch_all(connection)
-    .await?;
+    let rows =
+        sqlx::query(include_str!("tables/indexes.sql")).bind(table).fetch_all(connection).await?;
     let index = |row: &sqlx::postgres::PgRow| {
         Ok(Index {
             name: row.try_get(0)?,

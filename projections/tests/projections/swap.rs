@@ -136,6 +136,47 @@ async fn a_lane_that_somebody_holds_delays_the_swap_and_not_the_writers_of_other
     assert_eq!(report.behind, [(world.lane(held), held.to_string())]);
 }
 
+/// The lock of all lanes, held or waited for: from then on no batch begins.
+const GATE_CLOSED: &str = "select exists (select from pg_locks where locktype = 'advisory'
+    and classid::bigint = 1347174741 and objid::bigint = 4294967295 and mode = 'ExclusiveLock'
+    and database = (select oid from pg_database where datname = current_database()))";
+
+#[tokio::test]
+async fn while_a_transaction_holds_a_lane_no_attempt_locks_the_others() {
+    let world = Arc::new(World::new().await);
+    fill(&world, &users(20), 43).await;
+    let mut holder = world.pool.begin().await.unwrap();
+    sqlx::raw_sql(
+        "set local idle_in_transaction_session_timeout = 0; select pg_advisory_xact_lock(1347174741, 3)",
+    )
+    .execute(&mut *holder)
+    .await
+    .unwrap();
+    let rebuilding = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move {
+            let (options, stop) = (RebuildOptions::default(), CancellationToken::new());
+            rebuild(&world.pool, "task_view", options, |_| {}, stop).await
+        })
+    };
+    let begun = Instant::now();
+    while status(&world.pool, "task_view").await.unwrap().is_none_or(|r| r.phase != Phase::Swapping)
+    {
+        assert!(begun.elapsed() < WAIT_MAX && !rebuilding.is_finished());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Long enough for several attempts, each of which would lock the lanes for 250 ms or more.
+    let swapping = Instant::now();
+    while swapping.elapsed() < Duration::from_secs(5) {
+        let is_closed: bool = sqlx::query_scalar(GATE_CLOSED).fetch_one(&world.pool).await.unwrap();
+        assert!(!is_closed, "an attempt that can't succeed holds all writers up");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    holder.rollback().await.unwrap();
+    let outcome = rebuilding.await.unwrap().unwrap();
+    assert!(matches!(outcome, RebuildOutcome::Swapped(_)), "{outcome:?}");
+}
+
 /// Makes each change of the new tables slow while its session holds all lanes, for as long as
 /// `slow.is_on`. The sequence counts the slow changes, also those that are rolled back.
 const SLOW_SWAP: &str = "

@@ -191,6 +191,7 @@ pub async fn start(
     });
     let exposition = exposition(prometheus, ingest.as_ref());
     let health = Health { readiness, exposition, serves_api: parts.api.is_some() };
+    let limits = connection_limits(config);
     let router = match parts.api {
         Some((keys, cors_origins)) => {
             let in_flight_bytes = usize::try_from(config.number("http.in_flight_bytes_max"))?;
@@ -214,17 +215,21 @@ pub async fn start(
                 exposition: health.exposition,
                 future_tolerance: tolerance,
                 rebuilds: rebuilds.clone(),
-                past: past_lookup(config, sources.clone()),
+                past: past_lookup(config, sources.clone(), &pools.background),
                 payer_routes: channels(config)?.routes(),
                 resolver,
-                streams: Streams::start(&pools.background, heads, stop.clone()),
+                streams: Streams::start(
+                    &pools.background,
+                    limits.connections_max,
+                    heads,
+                    stop.clone(),
+                ),
             })
         }
         // Supervisors check the health of processes without the API too.
         None => plaudit_api::health_router(health),
     };
-    let api =
-        listener.map(|listener| serve_http(listener, router, connection_limits(config), stop));
+    let api = listener.map(|listener| serve_http(listener, router, limits, stop));
     Ok(Serving { ingest, api, delivery, events, digests, rebuilds, backfills, pools })
 }
 

@@ -58,7 +58,7 @@ pub async fn run(
                         let config = config()?;
                         let files = SourceFiles::read(&config)?;
                         let sources = startup::answer(files.in_force(pool)).await?;
-                        past_lookup(&config, watch::channel(Arc::new(sources)).1)
+                        past_lookup(&config, watch::channel(Arc::new(sources)).1, pool)
                     }
                     CatalogueSource::Server(_) => PastLookup::none("the server asks"),
                 };
@@ -108,7 +108,7 @@ pub async fn run(
         TasksCommand::Backfill { command } => backfill::run(&source().await?, command).await,
         TasksCommand::Why { user, task, action, format } => {
             let asked = dry_run::WhyAsked { user, task, action };
-            dry_run::why(&source().await?, asked, format.format).await
+            dry_run::why(&source().await?, config, asked, format.format).await
         }
         TasksCommand::Adjust { user, task, by, to, how } => {
             let adjustment = match (by, to) {
@@ -133,7 +133,8 @@ pub async fn run(
             Some(files) => {
                 let drafts = definitions_of(&files.tasks);
                 let asked = dry_run::Asked { drafts, user, actions };
-                dry_run::simulate(&source().await?, asked, &files.tasks, format.format).await
+                dry_run::simulate(&source().await?, config, asked, &files.tasks, format.format)
+                    .await
             }
             None => Ok(ExitCode::FAILURE),
         },

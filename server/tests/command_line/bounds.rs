@@ -145,6 +145,63 @@ async fn ends_when_frozen(database: &str, table: &str, arguments: &[&str]) {
     .await;
 }
 
+/// All connections fall silent at once, and later no new one can be made.
+#[tokio::test]
+async fn a_database_that_falls_silent_is_answered_in_time_and_named_by_readyz() {
+    let mut place = Place::prepare().await;
+    let (proxy, through) = test_cluster::fault_proxy(&place.database).await;
+    place.set("PLAUDIT_DATABASE_URL", &through);
+    assert_eq!(place.run(&["tasks", "publish", sample_tasks().to_str().unwrap()]).0, Some(0));
+    let (_server, url) = place.serve(&["--roles", "api"]).await;
+    ready(&url).await;
+    assert_eq!(sent(&url, "1").await, (200, None));
+    proxy.freeze();
+    let (status, retry_after) = sent(&url, "2").await;
+    assert!(status == 200 || retry_after.is_some(), "{status}");
+    eventually("writes over new connections", async || {
+        (sent(&url, "3").await.0 == 200).then_some(())
+    })
+    .await;
+    ready(&url).await;
+
+    proxy.freeze();
+    drop(proxy);
+    assert_eq!(sent(&url, "4").await, (503, Some("1".to_owned())));
+    // Without further requests, too.
+    let why = eventually("503", async || {
+        let answer = reqwest::get(format!("{url}/readyz")).await.ok()?;
+        (answer.status().as_u16() == 503).then_some(answer)?.text().await.ok()
+    })
+    .await;
+    assert!(why.contains("reasons"), "{why}");
+}
+
+/// Sends an action. Returns the status and `Retry-After` of the answer, which comes within 5 s.
+async fn sent(url: &str, id: &str) -> (u16, Option<String>) {
+    let action = json!({
+        "specversion": "1.0", "source": "/cli", "id": id, "type": "team.formed", "subject": "u1",
+        "time": jiff::Timestamp::now().to_string()
+    });
+    let request = reqwest::Client::new().post(format!("{url}/v1/actions"));
+    let asked = Instant::now();
+    let answer = request.bearer_auth(token(&["producer"])).json(&action).send().await.unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    let retry_after =
+        answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+    (answer.status().as_u16(), retry_after)
+}
+
+#[tokio::test]
+async fn too_few_connections_are_refused_with_the_number_that_is_needed() {
+    let mut place = Place::prepare().await;
+    place.set("PLAUDIT_DATABASE_CONNECTIONS_MAX", "8");
+    place.set("PLAUDIT_INGEST_WORKERS", "4");
+    let (code, _, error) = place.run(&["serve"]);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("`database.connections_max` is 8"), "{error}");
+    assert!(error.contains("at least 11 are needed"), "{error}");
+}
+
 /// Waits until something is in the topic.
 async fn published(topic: &str) {
     let brokers = test_cluster::kafka_brokers().await;

@@ -60,22 +60,26 @@ async fn a_pooler_that_gives_each_connection_a_session_serves_everything() {
     let migrated = plaudit(&["migrate"], &[("PLAUDIT_DATABASE_URL", &url)]);
     assert!(migrated.status.success(), "{}", text(&migrated.stderr));
     let pool = plaudit_event_store::pool::connect_probing(&url, 2).unwrap();
-    let (plans, timeout): (String, String) = sqlx::query_as(
-        "select current_setting('plan_cache_mode'), current_setting('lock_timeout')",
+    let (plans, timeout, checked): (String, String, String) = sqlx::query_as(
+        "select current_setting('plan_cache_mode'), current_setting('lock_timeout'),
+         current_setting('client_connection_check_interval')",
     )
     .fetch_one(&pool)
     .await
     .unwrap();
     assert_eq!((plans.as_str(), timeout.as_str()), ("force_generic_plan", "5s"), "settings hold");
+    assert_eq!(checked, "2s");
     assert!(PgConnection::connect(&url).await.is_err(), "the driver's own options are refused");
 }
 
 #[tokio::test]
 async fn a_pooler_that_shares_sessions_is_refused_with_the_setting_that_helps() {
     let Some(program) = program() else { return };
-    let (_pooler, url) = behind_a_pooler(program, "transaction").await;
-    let refused = plaudit(&["migrate"], &[("PLAUDIT_DATABASE_URL", &url)]);
-    assert_eq!(refused.status.code(), Some(1));
-    let message = text(&refused.stderr);
-    assert!(message.contains("pool_mode = session"), "{message}");
+    for mode in ["transaction", "statement"] {
+        let (_pooler, url) = behind_a_pooler(program.clone(), mode).await;
+        let refused = plaudit(&["migrate"], &[("PLAUDIT_DATABASE_URL", &url)]);
+        assert_eq!(refused.status.code(), Some(1), "{mode}");
+        let message = text(&refused.stderr);
+        assert!(message.contains("pool_mode = session"), "{mode}: {message}");
+    }
 }

@@ -349,6 +349,8 @@ fn every_rule_of_the_format_is_kept() {
         ("objective.carry_over", "only periodic", false, task_with(json!({"objective": objective(r#""target": 1, "carry_over": true"#)}))),
         ("objective.measure.sums", "did you mean sum?", true, task_with(json!({"objective": objective(r#""target": 1, "measure": {"sums": "data.a", "sum": "data.a"}"#)}))),
         ("objective.lateness", "366 days", false, task_with(json!({"objective": objective(r#""target": 1, "lateness": "P367D""#)}))),
+        ("objective.lateness", "at most 400 of the shortest periods of `every`, here PT200H", false,
+            task_with(json!({"kind": "periodic", "every": {"cron": "0,30 * * * MON"}, "objective": objective(r#""target": 1, "lateness": "PT201H""#)}))),
         ("claim.expires_after", "longer than nothing", false, task_with(json!({"claim": {"expires_after": "PT0S"}}))),
         ("rewards[0].kind", "beside it", true, task_with(json!({"rewards": [{"line": "a", "kind": "k", "one_of": [{"weight": 1, "kind": "k", "code": "c", "amount": 1}]}]}))),
         ("rewards[0].one_of[0].weight", "1 to 1000000000", true, task_with(json!({"rewards": [{"line": "a", "one_of": [{"weight": 0, "kind": "k", "code": "c", "amount": 1}]}]}))),

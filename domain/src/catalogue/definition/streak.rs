@@ -7,7 +7,7 @@ use crate::stored_json::is_zero;
 
 /// The action type by which a user asks to protect a period, named in `data.task` and
 /// `data.period`.
-pub const FREEZE_WISHED: &str = "plaudit.streak.freeze";
+pub const FREEZE_REQUESTED: &str = "plaudit.streak.freeze";
 
 /// Rules of a streak.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +31,8 @@ pub struct StreakRules {
 }
 
 impl StreakRules {
-    /// True if users spend freezes by [`FREEZE_WISHED`] actions.
-    pub fn listens_for_wishes(&self) -> bool {
+    /// True if users spend freezes by [`FREEZE_REQUESTED`] actions.
+    pub fn takes_freeze_requests(&self) -> bool {
         self.freezes.used == FreezeUse::Manual && self.freezes.max > 0
     }
 }

@@ -1,6 +1,8 @@
 //! Measures the time of the worst and of ordinary expressions. Run with optimisation, and with
 //! `--nocapture`.
 
+#![expect(clippy::disallowed_methods, reason = "measuring takes a clock")]
+
 use std::time::Instant;
 
 use super::generator::hostile_data;

@@ -206,7 +206,25 @@ impl<'a> Tally<'a> {
 fn countable_at<'d>(data: &'d Map<String, Value>, path: &[String]) -> Result<&'d Value, String> {
     match value_at(data, path)? {
         Value::Null => Err(format!("{} is null", name_of(path))),
+        value if holds_inexact(value) => Err(format!(
+            "{} holds a number that was sent with a fraction or an exponent, or is beyond 64 bits, and is \
+             not exact beyond 2^53; send it as a plain integer or as a text",
+            name_of(path)
+        )),
         value => Ok(value),
+    }
+}
+
+/// True if a value is or holds a number that stands for its neighbours too: different numbers would
+/// be taken for the same one.
+fn holds_inexact(value: &Value) -> bool {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().is_none_or(|float| float.abs() >= EXACT_DOUBLE_MAX)
+        }
+        Value::Array(items) => items.iter().any(holds_inexact),
+        Value::Object(fields) => fields.values().any(holds_inexact),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

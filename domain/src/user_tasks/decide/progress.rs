@@ -9,7 +9,7 @@ use crate::expression::EvaluationError;
 use crate::user_tasks::event::{Earned, Event};
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::seen::NewlySeen;
-use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
+use crate::user_tasks::state::{OPEN_PERIODS_MAX, PeriodState, ReachedMilestone, TaskState};
 use crate::user_tasks::terms::ClaimTerms;
 
 /// Credits the action, or a completion that it caused, to a task. The error is the reason why the
@@ -27,6 +27,7 @@ pub(super) fn advance(
     let at = action.occurred_at;
     let place = place(task, past, &context.state.zones, at);
     let definition = &place.version.definition;
+    let outside = UnmovedReason::OutsideAudience(place.version.version);
     let acted = match cause {
         Cause::Action => definition.kind.rules().act(context, task, past, &place),
         Cause::Completion(_) => None,
@@ -34,7 +35,7 @@ pub(super) fn advance(
     if let Some(moved) = acted {
         let is_elsewhere = moved == Err(UnmovedReason::OtherTask);
         let is_allowed = is_elsewhere || context.is_in_audience(place.version);
-        return if is_allowed { moved } else { Err(UnmovedReason::OutsideAudience) };
+        return if is_allowed { moved } else { Err(outside) };
     }
     let counts = match cause {
         Cause::Action => definition.objective.on.contains(&action.kind),
@@ -44,7 +45,7 @@ pub(super) fn advance(
         return Err(UnmovedReason::NotSubscribed(place.version.version));
     }
     if !context.is_in_audience(place.version) {
-        return Err(UnmovedReason::OutsideAudience);
+        return Err(outside);
     }
     if !definition.window.contains(at) {
         return Err(UnmovedReason::OutsideWindow);
@@ -60,7 +61,13 @@ pub(super) fn advance(
     if !locked_by.is_empty() && definition.while_locked == WhileLocked::Skip {
         return Err(UnmovedReason::Locked(locked_by));
     }
-    match credit(&place, past, &context.state.zones, action, cause) {
+    let credited = match place.open {
+        None if past.is_some_and(|past| past.holds_all_it_can(at)) => {
+            Err(NotCredited::NotMeasured(no_room()))
+        }
+        _ => credit(&place, past, &context.state.zones, action, cause),
+    };
+    match credited {
         Ok(credit) => Ok(apply_credit(context, task, past, &place, credit, locked_by.is_empty())),
         Err(NotCredited::NoChange(reason)) => Err(reason),
         Err(NotCredited::NotMeasured(reason)) => {
@@ -68,6 +75,13 @@ pub(super) fn advance(
             Ok(vec![Event::ActionNotCounted { task: task.id.clone(), version, reason, at }])
         }
     }
+}
+
+/// The reason why an action opens no further period.
+fn no_room() -> String {
+    format!(
+        "{OPEN_PERIODS_MAX} periods of the task are open or withhold something, the most there can be"
+    )
 }
 
 /// Refuses the action unless the version's `where` holds for it.

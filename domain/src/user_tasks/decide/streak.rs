@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::progress::{completed, milestone_reached};
 use super::{ActionContext, UnmovedReason};
 use crate::calendar::{Period, PeriodKey, Zones};
-use crate::catalogue::definition::FREEZE_WISHED;
+use crate::catalogue::definition::FREEZE_REQUESTED;
 use crate::catalogue::{CatalogueTask, Status, TaskVersion};
 use crate::ids::TaskId;
 use crate::user_tasks::event::{Event, Protection};
@@ -36,7 +36,7 @@ pub(crate) fn other_than_step(
     let definition = &place.version.definition;
     let kind = &context.action.kind;
     let rules = definition.streak.as_ref()?;
-    if rules.listens_for_wishes() && kind == FREEZE_WISHED {
+    if rules.takes_freeze_requests() && kind == FREEZE_REQUESTED {
         return Some(freezes::reserve(context, task, past, place));
     }
     let make_up = rules.make_up.as_ref().filter(|make_up| make_up.on == *kind)?;
@@ -219,7 +219,7 @@ impl StreakRules<'_> {
     /// Returns the events about missed periods after the last step that are not recorded yet.
     fn unrecorded(&self, gap: &Gap) -> Vec<Event> {
         let Some(streak) = self.streak() else { return vec![] };
-        let recorded = streak.told.unwrap_or_default();
+        let recorded = streak.recorded.unwrap_or_default();
         let (task, version) = (&self.version.definition.id, self.version.version);
         let is_unrecorded = |ends_at: Option<Timestamp>| ends_at > recorded.protected_until;
         let unrecorded =
@@ -272,7 +272,7 @@ fn period_named(
 ) -> Result<Period, String> {
     let key = data.get(make_up::PERIOD).ok_or("data.period is missing")?;
     let key = key.as_str().ok_or("data.period is not a text")?;
-    let unknown = || format!("data.period: {key:?} is no period of this task");
+    let unknown = || format!("data.period: {key:?} is not a period of this task");
     period_of(task, place, past, zones, &key.to_owned().into()).ok_or_else(unknown)
 }
 

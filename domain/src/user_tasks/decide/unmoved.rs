@@ -24,9 +24,9 @@ pub enum UnmovedReason {
     /// The version of the open period does not count this.
     #[error("the open period goes by version {0}, which does not count this")]
     NotSubscribed(u32),
-    /// The user is not among those who have the task.
+    /// The user is not among those who have this version of the task.
     #[error("the user is outside the task's audience")]
-    OutsideAudience,
+    OutsideAudience(u32),
     /// The action is about another task.
     #[error("the action names another task")]
     OtherTask,

@@ -62,7 +62,7 @@ fn begin(period: &Period, Figures { current, longest, step }: Figures) -> Streak
         first_at: period.starts_at,
         reached: Vec::new(),
         stretches: Vec::new(),
-        told: None,
+        recorded: None,
     }
 }
 
@@ -75,8 +75,10 @@ impl StreakState {
         }
         // Records about periods after this one stay.
         let is_later = |recorded: &RecordedGap| recorded.protected_until > period.ends_at;
-        self.told =
-            self.told.filter(is_later).map(|recorded| RecordedGap { broken: false, ..recorded });
+        self.recorded = self
+            .recorded
+            .filter(is_later)
+            .map(|recorded| RecordedGap { broken: false, ..recorded });
         if !is_remembered {
             self.stretches.clear();
         } else if before.last.key == period.key {
@@ -175,7 +177,7 @@ fn count_freezes(freezes: &mut Option<Box<FreezeState>>, event: &Event) {
 /// recorded; the streak then goes on.
 pub(super) fn protect(task: &mut TaskState, period: &Period) {
     if let Some(streak) = &mut task.streak {
-        let recorded = streak.told.get_or_insert_default();
+        let recorded = streak.recorded.get_or_insert_default();
         if period.ends_at > recorded.protected_until {
             *recorded = RecordedGap { protected_until: period.ends_at, broken: false };
         }
@@ -186,7 +188,7 @@ pub(super) fn protect(task: &mut TaskState, period: &Period) {
 /// period may be filled.
 pub(super) fn break_off(task: &mut TaskState) {
     if let Some(streak) = &mut task.streak {
-        let recorded = streak.told.get_or_insert_with(RecordedGap::default);
+        let recorded = streak.recorded.get_or_insert_with(RecordedGap::default);
         recorded.broken = true;
     }
 }

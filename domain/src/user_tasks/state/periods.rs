@@ -15,7 +15,21 @@ use crate::calendar::Period;
 /// is remembered: an action for a closed period is too late either way.
 const PREVIOUS_HELD_FOR: SignedDuration = SignedDuration::from_mins(5);
 
+/// Limit on the periods of a task that an action can still reach or that withhold something: 400
+/// by `lateness`, 100 by a backfill, and some that changes of zone cut. All of them are read and
+/// written with every action. Beyond it, nothing opens a further one.
+pub(crate) const OPEN_PERIODS_MAX: usize = 512;
+
 impl TaskState {
+    /// True if an action at this time can't open a further period.
+    pub(crate) fn holds_all_it_can(&self, at: Timestamp) -> bool {
+        let watermark = self.watermark.map_or(at, |watermark| watermark.max(at));
+        let stays =
+            |p: &&PeriodState| p.withheld || p.closes_at().is_none_or(|end| watermark < end);
+        self.periods.len() >= OPEN_PERIODS_MAX
+            && self.periods.iter().filter(stays).count() >= OPEN_PERIODS_MAX
+    }
+
     /// Returns the state of a period. Opens the period if it is new.
     pub(crate) fn open_period(&mut self, period: &Period) -> &mut PeriodState {
         let found = self.periods.iter().position(|p| p.period.key == period.key);

@@ -38,8 +38,9 @@ pub struct StreakState {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stretches: Vec<Stretch>,
     /// The decisions about the periods missed since the last step that are recorded; absent: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<RecordedGap>,
+    /// Stored as `told`.
+    #[serde(default, rename = "told", skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<RecordedGap>,
 }
 
 /// A milestone that a step reached.

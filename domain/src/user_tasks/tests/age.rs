@@ -118,3 +118,41 @@ fn a_streak_remembers_no_more_of_its_past_than_can_be_filled() {
     assert!(largest(0..366) < 6_000, "{} bytes", largest(0..366));
     assert!(largest(183..366) <= largest(0..183) + 500, "it grows: {sizes:?}");
 }
+
+/// A daily task that nothing unlocks, and that counts while it is locked.
+fn locked_for_ever() -> [Value; 2] {
+    let never = json!({ "objective": { "on": ["never"], "target": 1 } });
+    [
+        first_gift(never),
+        daily_with(&[1], json!({ "requires": ["first-gift"], "while_locked": "count" })),
+    ]
+}
+
+#[test]
+fn rule_23_a_task_that_is_never_unlocked_withholds_a_bounded_number_of_periods() {
+    let catalogue = catalogue(locked_for_ever());
+    let mut life = Life { catalogue: &catalogue, state: UserTasks::default(), events: 0 };
+    let day = |number: i64| at("01T06:00") + SignedDuration::from_hours(24 * number);
+    for number in 0..512 {
+        life.does(&action("gift.sent", day(number), &json!({})));
+    }
+    let full = size_of_state(&life.state);
+    for number in 512..1_000 {
+        let decision =
+            decide(&life.state, &action("gift.sent", day(number), &json!({})), &catalogue).unwrap();
+        let [Event::ActionNotCounted { reason, .. }] = &decision.events[..] else {
+            panic!("{:?}", decision.events)
+        };
+        assert!(reason.starts_with("512 periods of the task are open or withhold"), "{reason}");
+        decision.events.iter().for_each(|event| evolve(&mut life.state, event));
+    }
+    assert_eq!(life.state.tasks[&id("daily")].periods.len(), 512);
+    assert!(size_of_state(&life.state) <= full && full < 200_000, "{full} bytes");
+    // Unlocked at last, it releases them all and counts on.
+    life.does(&action("never", day(1_000), &json!({})));
+    life.does(&action("gift.sent", day(1_001), &json!({})));
+    life.does(&action("gift.sent", day(1_002), &json!({})));
+    let daily = &life.state.tasks[&id("daily")];
+    assert!(daily.periods.len() <= 2, "{} periods", daily.periods.len());
+    assert_eq!(daily.claimable.len(), 512 + 2);
+}

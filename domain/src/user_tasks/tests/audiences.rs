@@ -28,7 +28,7 @@ fn shown(given: &Given<'_>, when: &str) -> Vec<(String, TaskScreenState)> {
 fn outside_its_audience_a_task_neither_counts_nor_shows() {
     let catalogue = catalogue([for_vips(json!({}))]);
     let nobody = given(&catalogue, &[]);
-    nobody.when(&gift("29T12:00")).then_nothing("daily", UnmovedReason::OutsideAudience);
+    nobody.when(&gift("29T12:00")).then_nothing("daily", UnmovedReason::OutsideAudience(1));
     assert_eq!(shown(&nobody, "29T12:00"), []);
     let vip = given(&catalogue, &[]).after(&[becomes(2, "29T10:00")]);
     assert_eq!(shown(&vip, "29T12:00"), [("daily".to_owned(), TaskScreenState::Available)]);
@@ -45,7 +45,7 @@ fn a_user_who_leaves_the_audience_keeps_what_can_be_claimed_and_comes_back_to_th
         gift("29T11:00"),
         becomes(1, "29T11:30"),
     ]);
-    let reason = UnmovedReason::OutsideAudience;
+    let reason = UnmovedReason::OutsideAudience(1);
     past.when(&gift("29T12:00")).then_nothing("daily", reason);
     assert_eq!(shown(&past, "29T12:00"), [("daily".to_owned(), TaskScreenState::Claimable)]);
     let past = past.after(&[claim("daily", "29T12:30")]);
@@ -135,7 +135,7 @@ fn an_open_period_goes_by_the_audience_of_its_version() {
     let past = given(&before, &[]).after(&[gift("29T11:00")]).under(&after);
     let counted = progressed("daily", day(29), [1, 2, 3], "29T12:00");
     past.when(&gift("29T12:00")).then(&[counted]);
-    past.when(&gift("30T12:00")).then_nothing("daily", UnmovedReason::OutsideAudience);
+    past.when(&gift("30T12:00")).then_nothing("daily", UnmovedReason::OutsideAudience(2));
 }
 
 /// The same users have the task on each action and on each read, whatever else they do.
@@ -178,11 +178,11 @@ fn outside_the_audience_of_a_streak_nothing_is_a_step_or_a_made_up_one() {
         signs_in("03T09:00"),
     ]);
     let left = vip.clone().after(&[becomes(1, "03T10:00")]);
-    left.when(&signs_in("04T09:00")).then_nothing("sign-in", UnmovedReason::OutsideAudience);
-    left.when(&makes_up("03T12:00")).then_nothing("sign-in", UnmovedReason::OutsideAudience);
+    left.when(&signs_in("04T09:00")).then_nothing("sign-in", UnmovedReason::OutsideAudience(1));
+    left.when(&makes_up("03T12:00")).then_nothing("sign-in", UnmovedReason::OutsideAudience(1));
     // Even an action that could not be counted leaves no trace.
     let unnamed = action("user.made_up_day", at("03T12:00"), &json!({}));
-    left.when(&unnamed).then_nothing("sign-in", UnmovedReason::OutsideAudience);
+    left.when(&unnamed).then_nothing("sign-in", UnmovedReason::OutsideAudience(1));
     let back = left.after(&[becomes(2, "03T13:00")]);
     let made_up = |event: &Event| matches!(event, Event::PeriodMadeUp { .. });
     assert!(back.when(&makes_up("03T14:00")).events().iter().any(made_up));
@@ -197,7 +197,7 @@ fn outside_the_audience_of_a_streak_no_freeze_is_kept() {
     };
     let vip = given(&catalogue, &[]).after(&[becomes(2, "01T08:00"), signs_in("01T09:00")]);
     let left = vip.clone().after(&[becomes(1, "01T10:00")]);
-    left.when(&wish("sign-in")).then_nothing("sign-in", UnmovedReason::OutsideAudience);
+    left.when(&wish("sign-in")).then_nothing("sign-in", UnmovedReason::OutsideAudience(1));
     left.when(&wish("another")).then_nothing("sign-in", UnmovedReason::OtherTask);
     let kept = vip.when(&wish("sign-in")).events();
     assert!(matches!(kept[..], [Event::FreezeReserved { .. }]), "{kept:?}");

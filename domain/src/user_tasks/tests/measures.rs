@@ -160,6 +160,23 @@ fn rule_08_distinct_counts_each_json_value_once_in_a_period() {
 }
 
 #[test]
+fn rule_08_distinct_counts_no_number_that_stands_for_its_neighbours_too() {
+    let catalogue = catalogue([measured(json!({ "distinct": ["room"] }), 10, json!({}))]);
+    let past = given(&catalogue, &[]);
+    let sent = |value: &str| room(&serde_json::from_str(value).unwrap(), "29T12:00");
+    for inexact in
+        ["9007199254740993.0", "-9007199254740992e0", "[1, {\"a\": 1e300}]", "18446744073709551617"]
+    {
+        let events = past.when(&sent(inexact)).events();
+        let [Event::ActionNotCounted { reason, .. }] = &events[..] else { panic!("{events:?}") };
+        assert!(reason.starts_with("data.room holds a number that"), "{inexact}: {reason}");
+    }
+    for exact in ["9007199254740993", "9007199254740991.0", "[1, {\"a\": 0.5}]"] {
+        assert_eq!(past.when(&sent(exact)).events().len(), 1, "{exact}");
+    }
+}
+
+#[test]
 fn rule_08_a_completed_period_forgets_what_it_has_seen() {
     let catalogue = catalogue([measured(json!({ "distinct": ["room"] }), 2, json!({}))]);
     let past = given(&catalogue, &[]).after(&[room(&json!("a"), "29T11:00")]);

@@ -47,7 +47,7 @@ fn a_user_outside_the_audience_is_stopped_although_something_is_claimable() {
         panic!("{:?}", stopped(&left, "daily", "29T12:00"));
     };
     assert_eq!(audience.filter.as_deref(), Some("user.vip >= 2"));
-    left.when(&gift("29T12:00")).then_nothing("daily", UnmovedReason::OutsideAudience);
+    left.when(&gift("29T12:00")).then_nothing("daily", UnmovedReason::OutsideAudience(1));
 }
 
 #[test]

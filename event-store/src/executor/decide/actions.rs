@@ -85,6 +85,9 @@ impl<'b> BatchDecider<'_, 'b> {
         if events.is_empty() {
             return Ok(None);
         }
+        if let Some(named) = reversed {
+            self.past.reversed.insert(named.identity(&action.user));
+        }
         if let Some(reversed) = reversed.filter(|_| takes_back(&events)) {
             let identity = reversed.marker(&action.user);
             self.seen.insert(identity);
@@ -128,26 +131,33 @@ impl<'b> BatchDecider<'_, 'b> {
         })
     }
 
-    /// Finds the events of an action to be reversed, in this batch or as loaded.
+    /// Finds the events of an action to be reversed, in this batch or as loaded, and those of the
+    /// backfills that counted it.
     fn credited(&self, user: &UserId, reversed: &ReversedAction) -> Credited {
         if self.seen.contains(&reversed.marker(user)) {
             return Credited::ReversedBefore;
         }
         let target = reversed.identity(user);
+        if !self.seen.contains(&target) {
+            return Credited::Unknown;
+        }
+        let mut facts = self.facts_of(user, target);
+        facts.extend(self.past.counted.get(&target).into_iter().flatten().cloned());
+        Credited::Facts(facts)
+    }
+
+    /// Returns the events of an action that were decided in this batch, or else those loaded.
+    fn facts_of(&self, user: &UserId, target: Uuid) -> Vec<Event> {
         let of_batch = self.decided.newly_seen.iter().find(|seen| seen.identity == target);
         if let Some(NewlySeen { sequence, .. }) = of_batch {
             let events = self.decided.changes.events.iter().filter(|new| new.user == *user);
             let mut events = events.skip_while(|new| Some(new.sequence) != *sequence).peekable();
             let Some(metadata) = events.peek().map(|new| Arc::clone(&new.metadata)) else {
-                return Credited::Facts(vec![]);
+                return vec![];
             };
             let of_action = events.take_while(|new| Arc::ptr_eq(&new.metadata, &metadata));
-            return Credited::Facts(of_action.map(|new| new.event.clone()).collect());
+            return of_action.map(|new| new.event.clone()).collect();
         }
-        match self.reversals.get(&target) {
-            Some(facts) => Credited::Facts(facts.clone()),
-            None if self.seen.contains(&target) => Credited::Facts(vec![]),
-            None => Credited::Unknown,
-        }
+        self.reversals.get(&target).cloned().unwrap_or_default()
     }
 }

@@ -27,7 +27,7 @@ impl<'b> BatchDecider<'_, 'b> {
     }
 
     /// Counts a past action for one task, unless the task has decided it before or will on release
-    /// of a parked record.
+    /// of a parked record, or the action was taken back.
     pub(super) fn count_past(
         &mut self,
         item: &'b Item,
@@ -53,6 +53,9 @@ impl<'b> BatchDecider<'_, 'b> {
         if parked_as.iter().any(|(_, id)| self.past.parked.contains(id)) {
             return Outcome::Past(PastOutcome::Parked);
         }
+        if self.past.reversed.contains(&identity) {
+            return Outcome::Past(PastOutcome::Reversed);
+        }
         if let Some(reason) = self.fault(item, &action.user) {
             return Outcome::Failed(format!("nothing can be decided: {reason}"));
         }
@@ -66,9 +69,12 @@ impl<'b> BatchDecider<'_, 'b> {
         self.decided.backfill_actions.insert(decided);
         // Renews the identity: from now on a repeat is recognised for a full dedup period.
         self.decided.seen_again.insert((item.lane, identity));
+        self.seen.insert(identity);
         if decision.events.is_empty() {
             return Outcome::Past(PastOutcome::Unmoved);
         }
+        let counted = self.past.counted.entry(identity).or_default();
+        counted.extend(decision.events.iter().cloned());
         self.record(item, &action.user, decision.events, &metadata(item, Some(action)));
         Outcome::Past(PastOutcome::Moved)
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use plaudit_domain::catalogue::BudgetsUsed;
 use plaudit_domain::ids::{TaskId, UserId};
-use plaudit_domain::user_tasks::RewardState;
+use plaudit_domain::user_tasks::{Event, RewardState};
 use uuid::Uuid;
 
 use crate::acknowledgements::IgnoredAcknowledgements;
@@ -47,6 +47,10 @@ pub struct LoadedPast {
     pub decided: HashSet<(TaskId, Uuid)>,
     /// Parked records that keep an action from being counted.
     pub parked: HashSet<Uuid>,
+    /// Actions that were taken back, by reversals of this batch too.
+    pub reversed: HashSet<Uuid>,
+    /// The events of the past actions counted in this batch, by identity of the action.
+    pub counted: HashMap<Uuid, Vec<Event>>,
 }
 
 impl Loaded {

@@ -57,6 +57,8 @@ pub struct NeededPast {
     pub actions: Vec<(Lane, TaskId, Uuid)>,
     /// The ids under which these actions would be parked.
     pub parked: Vec<(Lane, Uuid)>,
+    /// The users of these actions, with the names under which reversals know them.
+    pub named: Vec<(Lane, UserId, ReversedAction)>,
 }
 
 impl Needed {
@@ -72,6 +74,9 @@ impl Needed {
                     needed.add_action(item.lane, action, catalogue);
                     needed.past.actions.push((item.lane, task.clone(), action.identity()));
                     needed.past.parked.extend(parked_as);
+                    let (source, id) = (action.source.clone(), action.id.clone());
+                    let named = ReversedAction { source, id };
+                    needed.past.named.push((item.lane, action.user.clone(), named));
                 }
                 Work::ReleaseBackfill { user, task, .. } => {
                     needed.add_moved_with(item.lane, user, task, catalogue);

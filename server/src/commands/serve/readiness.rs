@@ -47,6 +47,7 @@ impl Parts {
         reasons.extend(followers().filter_map(|health| health.ready().err()));
         report.warnings.extend(screens.warning());
         report.warnings.extend(commands.busy_lanes().iter().map(busy_lane));
+        report.warnings.extend(commands.budget_held().map(budget_held));
         report.warnings.extend(ingest.iter().flat_map(|health| health.warnings()));
         report.warnings.extend(keys.as_ref().and_then(Keys::warning));
         report.warnings.extend(published.as_ref().and_then(SourceWatch::problem));
@@ -57,6 +58,14 @@ impl Parts {
         report.warnings.extend(followers().flat_map(|health| health.warnings()));
         report
     }
+}
+
+fn budget_held(held: Duration) -> String {
+    format!(
+        "a budget has been held by another writer for {} s, and users whose rewards draw on it wait; \
+         `select pid, granted from pg_locks where locktype = 'advisory' and classid = 1347174722` shows who holds it",
+        held.as_secs()
+    )
 }
 
 fn busy_lane(busy: &BusyLane) -> String {

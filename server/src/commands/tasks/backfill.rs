@@ -82,6 +82,9 @@ fn print(backfill: &BackfillStatus) {
     outln!("    actions since {}; rewards: {}", backfill.from, word(&backfill.rewards));
     let moved = count(backfill.moved, "past action");
     outln!("    {moved} moved the task, {} did not", backfill.unmoved);
+    if backfill.reversed > 0 {
+        outln!("    {} not counted: taken back", count(backfill.reversed, "past action"));
+    }
     if backfill.failed > 0 {
         let failed = count(backfill.failed, "past action");
         outln!("    {failed} could not be decided; see the server's log");
@@ -96,7 +99,9 @@ fn print(backfill: &BackfillStatus) {
         }
         if p.lost > 0 {
             let lost = count(p.lost, "record");
-            outln!("        {lost} were removed from Kafka before they were read");
+            outln!(
+                "        {lost} can't be read: removed from Kafka, or of a topic that was created again or is no longer read"
+            );
         }
     }
     if let Some(problem) = &backfill.problem {

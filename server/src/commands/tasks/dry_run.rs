@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use plaudit_actions::cloud_events;
-use plaudit_audit::SimulationInput;
+use plaudit_audit::{SimulationInput, WhyInput};
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::{TaskId, UserId};
@@ -14,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::files::FiledTask;
 use super::source::CatalogueSource;
 use crate::cli::FormatKind;
+use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 use crate::output::{count, outln};
 
@@ -41,19 +43,37 @@ pub struct WhyAsked {
 /// Explains why a task does not move for a user.
 pub async fn why(
     source: &CatalogueSource,
+    config: &dyn Fn() -> Result<Config, ConfigError>,
     asked: WhyAsked,
     format: FormatKind,
 ) -> Result<ExitCode, Failure> {
     let (user, task): (UserId, TaskId) = (asked.user.parse()?, asked.task.parse()?);
     let action = asked.action.map(|path| read_action(&path, &user)).transpose()?;
     let sent = json!({ "user": user, "action": action.as_ref().map(Action::to_cloud_event) });
-    let why = source.why(user, &task, action, sent).await?;
+    let latest = latest_time(source, config)?;
+    let input = WhyInput { user, task, action, latest };
+    let why = source.why(input, sent).await?;
     if format == FormatKind::Json {
         outln!("{why}");
     } else {
         print_why(&why);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The latest time of an action that would not be parked as one from the future. A server knows its
+/// own.
+fn latest_time(
+    source: &CatalogueSource,
+    config: &dyn Fn() -> Result<Config, ConfigError>,
+) -> Result<Option<Timestamp>, ConfigError> {
+    match source {
+        CatalogueSource::Server(_) => Ok(None),
+        CatalogueSource::Database(..) => {
+            let tolerance = config()?.duration("future_tolerance");
+            Ok(Some(Timestamp::now().checked_add(tolerance).unwrap_or(Timestamp::MAX)))
+        }
+    }
 }
 
 /// Reads a file that must hold exactly one action.
@@ -105,6 +125,9 @@ fn print_verdict(verdict: &Map<String, Value>) {
     if verdict.get("duplicate") == Some(&Value::Bool(true)) {
         outln!("the action is a duplicate: one with its source and id was decided before");
     }
+    if let Some(reason) = verdict.get("parked").and_then(Value::as_str) {
+        outln!("the action would be parked, {reason}");
+    }
     for event in verdict.get("events").and_then(Value::as_array).into_iter().flatten() {
         outln!("the action would store {event}");
     }
@@ -116,6 +139,7 @@ fn print_verdict(verdict: &Map<String, Value>) {
 /// Shows what actions would do.
 pub async fn simulate(
     source: &CatalogueSource,
+    config: &dyn Fn() -> Result<Config, ConfigError>,
     asked: Asked,
     tasks: &[FiledTask<'_>],
     format: FormatKind,
@@ -133,7 +157,8 @@ pub async fn simulate(
     if !asked.drafts.is_empty() {
         sent["file"] = plaudit_task_file::to_json(&asked.drafts).into();
     }
-    let input = SimulationInput { user, actions, drafts: asked.drafts };
+    let latest = latest_time(source, config)?;
+    let input = SimulationInput { user, actions, drafts: asked.drafts, latest };
     let simulated = match source.simulate(input, sent).await {
         Ok(simulated) => simulated,
         Err(super::source::SourceError::Simulation(plaudit_audit::SimulationError::Conflicts(
@@ -161,6 +186,9 @@ fn print_simulation(simulated: &Value) {
         outln!("{kind} {id} of {user} at {time}");
         if action["duplicate"] == true {
             outln!("    duplicate: its source and id were seen before");
+        }
+        if let Some(reason) = action["parked"].as_str() {
+            outln!("    parked: {reason}; once released:");
         }
         for event in list(&action["events"]) {
             outln!("    {event}");

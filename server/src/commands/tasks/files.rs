@@ -34,8 +34,11 @@ impl ReadFiles<'_> {
     /// Prints the warnings about the files, without those that need the catalogue.
     pub fn print_warnings(&self) {
         self.print_beside_tasks();
+        let drafts: Vec<_> = self.tasks.iter().map(|filed| &filed.task.definition).collect();
         for FiledTask { file, task } in &self.tasks {
-            let found = task.warnings(jiff::Timestamp::now(), None);
+            let mut found = task.warnings(jiff::Timestamp::now(), None);
+            found.extend(task.warnings_of_counted(&drafts, None));
+            found.sort();
             found.iter().for_each(|warning| print_warning(file, warning));
         }
     }

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plaudit_api::{PastLookup, Plan, PublishedTask, warnings_of};
-use plaudit_audit::{Simulation, SimulationError, SimulationInput, Why, WhyError};
-use plaudit_domain::action::Action;
+use plaudit_audit::{Simulation, SimulationError, SimulationInput, Why, WhyError, WhyInput};
 use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
 use plaudit_domain::catalogue::{CatalogueTask, Status};
-use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::ids::TaskId;
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
 use plaudit_event_store::backfills::{self, BackfillStatus};
@@ -353,18 +352,12 @@ impl CatalogueSource {
     }
 
     /// Explains why a task does not move for a user; the answer is JSON.
-    pub async fn why(
-        &self,
-        user: UserId,
-        task: &TaskId,
-        action: Option<Action>,
-        sent: Value,
-    ) -> Result<Value, SourceError> {
+    pub async fn why(&self, input: WhyInput, sent: Value) -> Result<Value, SourceError> {
         match self {
-            Self::Server(server) => Ok(server.why(task, &sent).await?),
+            Self::Server(server) => Ok(server.why(&input.task, &sent).await?),
             Self::Database(pool, lane_count) => {
                 let catalogue = CatalogueStore::default();
-                let preparing = Why::prepare(user, task, action, *lane_count, &catalogue, pool);
+                let preparing = Why::prepare(input, *lane_count, &catalogue, pool);
                 let why = in_time(preparing).await?.run()?;
                 let json = serde_json::to_value(&why);
                 Ok(json.map_err(|e| ExecuteError::Unreadable(e.to_string()))?)

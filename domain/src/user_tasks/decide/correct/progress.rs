@@ -4,15 +4,11 @@ use crate::calendar::PeriodKey;
 use crate::catalogue::{Catalogue, CatalogueTask};
 use crate::ids::TaskId;
 use crate::user_tasks::correction::Adjustment;
-use crate::user_tasks::decide::progress::{reach, withhold};
-use crate::user_tasks::decide::{ActionContext, Rejection, streak};
+use crate::user_tasks::decide::progress::withhold;
+use crate::user_tasks::decide::{ActionContext, Rejection};
 use crate::user_tasks::event::Event;
 use crate::user_tasks::place::{Place, place};
-use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
-
-/// Limit on the open periods of a task beyond which a correction opens no further one. Actions
-/// close periods, corrections don't.
-const OPEN_PERIODS_MAX: usize = 400;
+use crate::user_tasks::state::{OPEN_PERIODS_MAX, PeriodState, TaskState};
 
 /// A change of progress.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +97,8 @@ impl Corrected<'_> {
             return Err(not_correctable(self.task, reason));
         }
         let is_new = self.place.open.is_none();
-        if is_new && self.past.is_some_and(|past| past.periods.len() >= OPEN_PERIODS_MAX) {
+        let at = self.context.action.occurred_at;
+        if is_new && self.past.is_some_and(|past| past.holds_all_it_can(at)) {
             let reason =
                 format!("{OPEN_PERIODS_MAX} of its periods are open, the most there can be");
             return Err(not_correctable(self.task, reason));
@@ -112,11 +109,7 @@ impl Corrected<'_> {
     /// True if the period is a step of a streak, or becomes one once its withheld step is released.
     pub fn is_step(&self) -> bool {
         let is_completed = self.place.open.is_some_and(|open| open.completed);
-        self.is_continuous() && is_completed
-    }
-
-    fn is_continuous(&self) -> bool {
-        self.place.version.definition.kind.shape().counts_streaks
+        self.place.version.definition.kind.shape().counts_streaks && is_completed
     }
 
     /// The value of the period: its progress, with the amount that it will carry over.
@@ -158,15 +151,15 @@ impl Corrected<'_> {
     }
 
     fn complete(&self, author: Author<'_>) -> Result<Vec<Event>, Rejection> {
-        let withheld_step = self.place.open.and_then(|open| open.withheld_step);
-        if self.is_step() && withheld_step.is_none() {
+        let withheld = self.place.open.filter(|open| open.withheld_step.is_some());
+        if self.is_step() && withheld.is_none() {
             return Err(not_correctable(self.task, self.is_a_step()));
         }
         let value = self.value().max(self.target());
         let (event, mut effects) = self.at(value, true, author);
-        if let Some(step) = withheld_step {
-            let Place { version, period, .. } = &self.place;
-            effects.extend(streak::reach(self.context, version, period, step));
+        if let Some(open) = withheld {
+            let version = self.place.version;
+            effects.extend(version.definition.kind.rules().release(self.context, version, open));
         }
         let is_complete = matches!(event, Event::ProgressCorrected { credited: 0, .. });
         if is_complete && effects.is_empty() {
@@ -214,13 +207,11 @@ impl Corrected<'_> {
             Some(open) => open.surplus,
             None => 0,
         };
-        let Place { version, period, open, .. } = &self.place;
-        let reached: &[ReachedMilestone] = open.map_or(&[], |open| &open.reached);
-        let mut effects = match progress >= self.target() {
-            _ if !self.is_continuous() => reach(self.context, version, period, progress, reached),
-            true => streak::step(self.context, &self.place, self.past),
-            false => vec![],
-        };
+        // The corrected value stands, whatever the period withheld at another one.
+        let open = self.place.open.map(|open| PeriodState { withheld: false, ..open.clone() });
+        let place = Place { open: open.as_ref(), ..self.place.clone() };
+        let rules = self.place.version.definition.kind.rules();
+        let mut effects = rules.reach(self.context, &place, self.past, progress);
         let is_held = self.place.open.is_some_and(|open| open.held);
         let is_withheld = (is_held || !unlocked) && withhold(&mut effects);
         let mut event = self.event(progress, surplus, author);

@@ -118,7 +118,7 @@ fn a_wish_that_can_not_be_kept_moves_nothing_and_says_why() {
     let unnamed = past.when(&wish(json!({ "task": "sign-in" })));
     unnamed.then_recorded(&["data.period is missing"]);
     let unknown = past.when(&wish(json!({ "task": "sign-in", "period": "2026-W10" })));
-    unknown.then_recorded(&["data.period: \"2026-W10\" is no period of this task"]);
+    unknown.then_recorded(&["data.period: \"2026-W10\" is not a period of this task"]);
     let other = past.when(&wish(json!({ "task": "daily", "period": "2026-03-05" })));
     other.then_nothing("sign-in", UnmovedReason::OtherTask);
 }

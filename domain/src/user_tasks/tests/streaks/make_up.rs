@@ -161,7 +161,7 @@ fn rule_12_a_make_up_that_can_not_be_taken_moves_nothing_and_says_why() {
     named(json!({})).then_recorded(&["data.period is missing"]);
     named(json!({ "period": 5 })).then_recorded(&["data.period is not a text"]);
     named(json!({ "period": "yesterday" }))
-        .then_recorded(&["data.period: \"yesterday\" is no period of this task"]);
+        .then_recorded(&["data.period: \"yesterday\" is not a period of this task"]);
 }
 
 #[test]

@@ -335,7 +335,7 @@ proptest! {
         prop_assert_eq!(decided(&with_looks), decided(&without));
         for state in [&mut looked_at, &mut left_alone] {
             for streak in state.tasks.values_mut().filter_map(|task| task.streak.as_mut()) {
-                streak.told = None;
+                streak.recorded = None;
             }
         }
         // A look leaves nothing behind but the record of it, also in a task that nothing else

@@ -1,0 +1,2 @@
+update follower_leases set member = null, expires_at = null
+where follower = $1 and member = $2

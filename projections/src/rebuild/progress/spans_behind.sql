@@ -1,0 +1,4 @@
+select r.lane, r.position, l.next_position - 1
+from rebuild_lanes r join lanes l on l.lane = r.lane
+where r.projection = $1 and r.position < l.next_position - 1
+order by r.lane
