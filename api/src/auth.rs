@@ -80,6 +80,10 @@ impl Caller {
         else {
             return no("the token has no `sub`");
         };
+        // It is stored with every change that its bearer makes.
+        if subject.chars().any(char::is_control) {
+            return no("`sub` of the token has control characters");
+        }
         let roles = match claims.get("roles") {
             None => &[][..],
             Some(Value::Array(roles)) => roles,
@@ -188,5 +192,15 @@ mod tests {
         };
         assert!(accepted(1_000.0) && accepted(1_999.9));
         assert!(!accepted(999.9) && !accepted(2_000.0));
+    }
+
+    #[test]
+    fn a_subject_with_control_characters_is_no_subject() {
+        let accepted = |subject: &str| {
+            let claims = json!({"sub": subject, "roles": ["operator"], "exp": 2_000});
+            let any = ExpectedClaims::default();
+            Caller::from_claims(claims.as_object().unwrap(), &any, 1_000.0).is_ok()
+        };
+        assert!(accepted("olga ö") && !accepted("olga\0") && !accepted("ol\nga") && !accepted(""));
     }
 }

@@ -94,9 +94,7 @@ pub async fn revoke(
     let whole_milestone = body.flag("whole_milestone");
     body.finish()?;
     let change = Change::Revoke { grant, whole_milestone };
-    // Only an unclaimed reward belongs to a milestone that has to be looked at.
-    let unclaimed = entry.row.state == RewardState::Claimable;
-    let change = (change, Some(entry.row.reward).filter(|_| unclaimed));
+    let change = (change, entry.revoked_with_milestone().cloned());
     let (receipt, lane_head) =
         correct(&state, &entry.user, change, (&author, reason), held).await?;
     let HandChange::RewardsRevoked { grants: revoked } = receipt.change else {

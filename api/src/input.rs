@@ -201,12 +201,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 }
 
 impl Query {
-    /// Returns a parameter as text. A parameter that is given twice is an error.
+    /// Returns a parameter as text. A parameter that is given twice is an error, and so is one with
+    /// NUL, which no stored text contains.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let mut values = self.pairs.iter().filter(|(have, _)| have == name).map(|(_, value)| value);
         let value = values.next().cloned();
         if values.next().is_some() {
             self.errors.push(InputError::parameter(name, "is given more than once"));
+        }
+        if value.as_ref().is_some_and(|value| value.contains('\0')) {
+            self.errors.push(InputError::parameter(name, "must not contain NUL"));
+            return None;
         }
         value
     }

@@ -111,8 +111,16 @@ impl Request {
         work: impl Future<Output = Answer<Value>>,
     ) -> Answer<Value> {
         let Some(key) = &self.idempotency_key else {
+            // Many redeliveries may end half done, so their request is recorded first. One is
+            // recorded unless it is refused.
+            let is_recorded_first = kind == OperationKind::RedeliverMany;
+            if is_recorded_first {
+                operations::record(kind, subject, &self.author, pool).await?;
+            }
             let answer = work.await?;
-            operations::record(kind, subject, &self.author, pool).await?;
+            if !is_recorded_first {
+                operations::record(kind, subject, &self.author, pool).await?;
+            }
             return Ok(answer);
         };
         let mut transaction = pool.begin().await?;
@@ -233,6 +241,7 @@ fn filter(body: &mut HandBody) -> Filter {
     let limit = body.integer("limit", 1..=LIMIT_MAX, expected).unwrap_or(LIMIT);
     Filter {
         state: Some(state),
+        is_undelivered: false,
         kind: body.text("kind", 200),
         code: body.text("code", 200),
         channel: body.text("channel", 64),
@@ -283,10 +292,19 @@ async fn send_many(
     let applied = if items.is_empty() { vec![] } else { state.submit(items, held).await? };
     for (entry, applied) in allowed.into_iter().zip(applied) {
         let grant = entry.row.reward.grant;
-        match applied.answer? {
-            RedeliverAnswer::Accepted => redelivered.push(grant),
-            RedeliverAnswer::Rejected(why) => {
+        match applied.answer {
+            Ok(RedeliverAnswer::Accepted) => redelivered.push(grant),
+            Ok(RedeliverAnswer::Rejected(why)) => {
                 refusals.push(json!({ "grant": grant, "detail": why.to_string() }));
+            }
+            // The rows of one user can't be read or written. The others are redelivered.
+            Err(why) => {
+                let user = &entry.user;
+                tracing::error!(%grant, %user, %why, "a grant can't be delivered again");
+                let detail = format!(
+                    "an internal error; `plaudit audit verify {user}` and the log say more"
+                );
+                refusals.push(json!({ "grant": grant, "detail": detail }));
             }
         }
     }

@@ -6,6 +6,7 @@
 mod pattern;
 mod secrets;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use plaudit_event_store::deliveries::{PayerRoutes, RETRY_FOR};
@@ -156,6 +157,7 @@ impl Channels {
                 Err(error) => errors.push(format!("{place}: {error}")),
             }
         }
+        errors.extend(channels.never_reached());
         // Errors quote the configuration, and a secret may stand in the wrong field.
         let shown = errors.iter().map(|error| secrets::hide(error)).collect();
         if errors.is_empty() { Ok(channels) } else { Err(shown) }
@@ -193,6 +195,30 @@ impl Channels {
         self.kafka.ack = written.ack.unwrap_or(Ack::Action);
         let ack_within = written.ack_within.as_deref();
         self.kafka.ack_within = days("ack_within", ack_within, ACK_WITHIN, faults);
+    }
+
+    /// Returns an error for each webhook all of whose patterns are covered by those of earlier ones:
+    /// it would never get a reward.
+    fn never_reached(&self) -> Vec<String> {
+        let mut errors = Vec::new();
+        for (place, channel) in self.webhooks.iter().enumerate() {
+            let earlier = &self.webhooks[..place];
+            let covering = |pattern: &GrantPattern| {
+                earlier.iter().find(|other| other.grants.iter().any(|p| p.covers(pattern)))
+            };
+            let before: Option<BTreeSet<&str>> = channel
+                .grants
+                .iter()
+                .map(|pattern| Some(covering(pattern)?.name.as_str()))
+                .collect();
+            let Some(before) = before.filter(|names| !names.is_empty()) else { continue };
+            let (name, before) = (&channel.name, Vec::from_iter(before).join(" and "));
+            errors.push(format!(
+                "the channel {name} never gets a reward: {before} before it takes all that `grants` of {name} \
+                 names; put {name} first, or narrow `grants` of {before}"
+            ));
+        }
+        errors
     }
 
     /// The webhook that leads to the payer of such a reward; `None` if the topic does.

@@ -4,6 +4,8 @@
 pub(crate) mod address;
 mod circuit;
 mod client;
+mod posts;
+mod rate;
 mod sender;
 mod signature;
 

@@ -9,6 +9,7 @@ pub mod event;
 mod evolve;
 pub(crate) mod gap;
 pub(crate) mod place;
+mod reward_state;
 mod seed;
 mod seen;
 mod state;
@@ -32,11 +33,12 @@ pub use event::{
     UnclaimedRewards,
 };
 pub use evolve::{evolve, fold, outcomes};
+pub use reward_state::{RewardState, RewardTransition, UnknownRewardState};
 pub use seen::{InvalidValueSet, SEEN_PER_PERIOD_MAX, SMALL_SET_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
     ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, Grant, GrantedLine, PeriodState,
-    ReachedMilestone, ReachedStep, RecordedGap, ReservedFreeze, RewardState, StreakState, Stretch,
-    TaskState, UnknownRewardState, UserTasks, WaitingMilestone,
+    ReachedMilestone, ReachedStep, RecordedGap, ReservedFreeze, StreakState, Stretch, TaskState,
+    UserTasks, WaitingMilestone,
 };
 
 pub use seed::Seed;

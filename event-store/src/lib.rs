@@ -42,6 +42,7 @@ pub mod sources;
 pub mod states;
 mod streak_looks;
 pub mod sweeper;
+mod text;
 pub mod upcasters;
 pub mod upkeep;
 

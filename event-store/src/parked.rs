@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::batch::{Origin, ParkedRecord, SourcePosition};
 use crate::instant;
+use crate::text::without_nul;
 
 mod queues;
 
@@ -73,7 +74,7 @@ pub(crate) async fn insert(
         sqlx::query(include_str!("parked/insert.sql"))
             .bind(lane.0)
             .bind(record.id)
-            .bind(&record.reason)
+            .bind(without_nul(&record.reason))
             .bind(record.repairable)
             .bind(waiting)
             .bind(record.user.as_ref().map(UserId::as_str))

@@ -23,13 +23,15 @@ mod text;
 mod warnings;
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use plaudit_domain::action::RecentFields;
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::ids::TaskId;
 use plaudit_domain::suggestion;
 
 pub use diagnostic::Diagnostic;
@@ -39,6 +41,7 @@ pub use node::FILE_BYTES_MAX;
 
 use located::{Diagnostics, Located};
 use task::Draft;
+use warnings::uncapped;
 
 /// The published JSON Schema of task files.
 pub const SCHEMA: &str = include_str!("tasks.schema.json");
@@ -58,6 +61,8 @@ pub struct LocatedTask {
     places: BTreeMap<String, (usize, usize)>,
     /// Warnings that depend on neither the time nor the catalogue.
     fixed_warnings: Vec<Diagnostic>,
+    /// The tasks of the file.
+    in_file: Arc<BTreeSet<TaskId>>,
 }
 
 impl LocatedTask {
@@ -116,9 +121,13 @@ impl LocatedTask {
         recent: &RecentFields,
     ) -> Vec<Diagnostic> {
         let found = warnings::of(&self.definition, now, catalogue, recent).into_iter();
-        let found = found.map(|(path, message)| self.diagnostic(&path, message));
+        let beside = catalogue.map(|c| uncapped::beside(&self.definition, c, &self.in_file));
+        let found = found
+            .chain(beside.into_iter().flatten())
+            .map(|(path, message)| self.diagnostic(&path, message));
         let mut all: Vec<_> = self.fixed_warnings.iter().cloned().chain(found).collect();
         all.sort();
+        all.dedup();
         all
     }
 
@@ -166,9 +175,23 @@ pub fn parse_located(text: &str) -> Result<TaskFile, Vec<Diagnostic>> {
     match tasks {
         Some(mut tasks) if errors.is_empty() => {
             let warnings = hand_out(warnings, &mut tasks);
+            compare(&mut tasks);
             Ok(TaskFile { tasks, warnings })
         }
         _ => Err(errors),
+    }
+}
+
+/// Gives each task the warnings that follow from the other tasks of its file.
+fn compare(tasks: &mut [LocatedTask]) {
+    let definitions: Vec<_> = tasks.iter().map(|task| &task.definition).collect();
+    let found = uncapped::in_file(&definitions);
+    let in_file: Arc<BTreeSet<_>> = Arc::new(definitions.iter().map(|d| d.id.clone()).collect());
+    for (task, found) in tasks.iter_mut().zip(found) {
+        let found: Vec<_> =
+            found.into_iter().map(|(path, message)| task.diagnostic(&path, message)).collect();
+        task.fixed_warnings.extend(found);
+        task.in_file = Arc::clone(&in_file);
     }
 }
 
@@ -226,7 +249,8 @@ fn read_file(root: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Lo
     let tasks = places.iter().zip(drafts).map(|(place, draft)| {
         let definition = draft.definition?;
         let (path, places) = (place.path.clone(), draft.places);
-        Some(LocatedTask { definition, path, places, fixed_warnings: Vec::new() })
+        let (fixed_warnings, in_file) = (Vec::new(), Arc::default());
+        Some(LocatedTask { definition, path, places, fixed_warnings, in_file })
     });
     let tasks: Vec<_> = tasks.flatten().collect();
     if tasks.len() == places.len() {

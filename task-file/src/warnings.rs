@@ -3,6 +3,7 @@
 pub mod counted;
 mod fields;
 mod rewards;
+pub mod uncapped;
 mod versions;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +13,7 @@ use plaudit_domain::catalogue::definition::{AtPeriodEnd, Measure, TaskDefinition
 use plaudit_domain::catalogue::{Catalogue, Status};
 
 /// The path below the task, and the message.
-type Warning = (String, String);
+pub type Warning = (String, String);
 
 /// Finds the questionable parts of a task, at this time, beside the catalogue in force, and beside
 /// the fields that recent actions had.

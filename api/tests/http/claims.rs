@@ -164,7 +164,7 @@ async fn what_is_not_there_is_404() {
     api.post(&token, CLAIM, &json!({"milestone": 7}), &[])
         .await
         .is_problem(404, "unknown-milestone");
-    for key in ["once", "2026-W13", "2026-02-30", "", "yesterday"] {
+    for key in ["once", "2026-W13", "2026-02-30", "", "yesterday", "2026\0"] {
         api.post(&token, CLAIM, &json!({"period": key}), &[])
             .await
             .is_problem(404, "unknown-period");

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use plaudit_event_store::{Batch, Item, Origin, StartDeliveries, rewards};
+use plaudit_event_store::{Batch, Item, Origin, StartDeliveries, catalogue_store, rewards};
 use plaudit_projections::verify::verify;
+use plaudit_task_file::parse;
 
 use super::support::{Api, ZONE, auditor, client, operator, producer, with_days_of_zone};
 
@@ -146,6 +147,37 @@ async fn an_unclaimed_reward_that_is_revoked_is_not_claimed() {
     api.post(&client("u42"), claim, &json!({}), &[]).await.is_problem(409, "nothing-claimable");
     let all = api.post(&client("u42"), "/v1/users/u42/claims", &json!({}), &[]).await;
     assert_eq!(all.body["outcomes"], json!([]));
+    rows_are_as_the_log_has_it(&api).await;
+}
+
+#[tokio::test]
+async fn a_reward_that_waits_for_its_budget_can_be_revoked() {
+    const TASKS: &str = "
+budgets: [ { id: none, limit: 0 } ]
+tasks:
+  - id: rare
+    kind: ordinary
+    objective: { on: rare.done, target: 1 }
+    rewards:
+      - { line: badge, kind: item, code: gold, amount: 1, budget: none, at_cap: wait }
+      - { line: coins, kind: currency, code: coin, amount: 5, budget: none, at_cap: wait }
+";
+    let api = Api::start().await;
+    catalogue_store::publish(&api.pool, &parse(TASKS).unwrap(), "test").await.unwrap();
+    api.act("u42", "rare.done", "r1", json!({})).await;
+    let waiting = api.get(&operator(), "/v1/grants?state=waiting").await;
+    let grant = waiting.body["grants"][0]["grant"].as_str().unwrap().to_owned();
+    let revoke = format!("/v1/grants/{grant}/revoke");
+    let one = json!({"reason": "fraud"});
+    let refused = api.post(&operator(), &revoke, &one, &[]).await;
+    refused.is_problem(409, "not-revocable");
+    assert!(refused.text.contains("revoke the whole milestone"), "{}", refused.text);
+    let both = json!({"reason": "fraud", "whole_milestone": true});
+    let revoked = api.post(&operator(), &revoke, &both, &[]).await;
+    assert_eq!(revoked.status, 200, "{}", revoked.text);
+    assert_eq!(revoked.body["revoked"].as_array().unwrap().len(), 2, "{}", revoked.text);
+    let left = api.get(&operator(), "/v1/grants?state=waiting").await;
+    assert_eq!(left.body["grants"], json!([]));
     rows_are_as_the_log_has_it(&api).await;
 }
 

@@ -202,6 +202,59 @@ async fn grants_that_failed_are_delivered_again_in_steps_and_once_under_a_key() 
     assert!(recorded.iter().all(is_by_ops), "{recorded:?}");
 }
 
+/// Makes a user's rows and log unreadable.
+async fn damage(api: &Api, user: &str) {
+    let row = "update user_view set zones = '{\"x\": 1}' where user_id = $1";
+    let log = "insert into events (lane, aggregate_type, aggregate_id, sequence, event_type, event_version,
+                                   payload, metadata, position)
+               select lane, aggregate_type, aggregate_id, max(sequence) + 1, 'task_completed', '99.0', '{}', '{}',
+                      (select max(position) + 1 from events o where o.lane = e.lane)
+               from events e where aggregate_id = $1 group by 1, 2, 3";
+    for sql in [row, log] {
+        let done = sqlx::query(sql).bind(user).execute(&api.pool).await.unwrap();
+        assert_eq!(done.rows_affected(), 1, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn rule_23_a_damaged_user_hinders_no_redelivery_of_others() {
+    let api = Api::start().await;
+    let users = ["ann", "ben", "cid"];
+    let grants = claimed(&api, &users).await;
+    for (user, grant) in users.iter().zip(&grants) {
+        fail(&api, user, grant).await;
+    }
+    damage(&api, "ben").await;
+    // Another process has not cached Ben's state.
+    let api = api.another_process().await;
+    let body = json!({"reason": "the vault is open again"});
+    let answer = api.post(&operator(), "/v1/grants/redeliver", &body, &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.body["redelivered"].as_array().unwrap().len(), 2, "{}", answer.text);
+    assert_eq!(answer.body["refused"].as_array().unwrap().len(), 1, "{}", answer.text);
+    assert_eq!(answer.body["refused"][0]["grant"], json!(grants[1]));
+    assert_eq!(answer.body["next"], Value::Null);
+}
+
+/// A request without a key is recorded before its work, which may end half done.
+#[tokio::test]
+async fn rule_24_a_redelivery_without_a_key_is_recorded_even_if_its_client_hangs_up() {
+    let api = Api::start().await;
+    let grant = claimed(&api, &["ann"]).await.remove(0);
+    fail(&api, "ann", &grant).await;
+    let held = api.hold_lanes().await;
+    let body = json!({"reason": "a drill"});
+    let token = operator();
+    let sent = api.post(&token, "/v1/grants/redeliver", &body, &[]);
+    let recorded = api
+        .until("select exists (select from operations where operation = 'rewards.redeliver-many')");
+    tokio::select! {
+        answer = sent => panic!("its lane is held: {answer:?}"),
+        () = recorded => {}
+    }
+    held.rollback().await.unwrap();
+}
+
 /// The lanes are held until the client is gone, so the work ends without it.
 #[tokio::test]
 async fn rule_24_a_redelivery_is_recorded_with_its_key_even_if_its_client_hangs_up() {

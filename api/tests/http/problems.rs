@@ -49,6 +49,7 @@ async fn bad_input_is_reported_with_its_place() {
         ("/v1/users/u42/tasks/%f", "task"),
         ("/v1/users/u42/tasks?locale=%zz", "locale"),
         ("/v1/users/u42/tasks?locale=%ff", "locale"),
+        ("/v1/grants?code=%00", "code"),
         ("/v1/tasks/%", "task"),
     ];
     for (path, parameter) in parameters {

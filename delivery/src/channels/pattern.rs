@@ -29,6 +29,12 @@ impl GrantPattern {
     pub fn fits(&self, kind: &str, code: &str) -> bool {
         fits(&self.kind, kind) && fits(&self.code, code)
     }
+
+    /// Returns true if this pattern surely matches whatever the other one matches. A pattern as a
+    /// text is matched like any other: what stands for its `*` stands for that of the other, too.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.fits(&other.kind, &other.code)
+    }
 }
 
 /// Matches a text. Backtracks to the last `*` only, so that the time is bounded by the product of
@@ -54,7 +60,7 @@ fn fits(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::{GrantPattern, fits};
 
     #[test]
     fn a_star_stands_for_any_characters() {
@@ -69,6 +75,21 @@ mod tests {
         }
         for (pattern, text) in [("coin", "coins"), ("coins", "coin"), ("b*d", "bade"), ("", "x")] {
             assert!(!fits(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_what_is_no_wider() {
+        let pattern =
+            |kind: &str, code: &str| GrantPattern { kind: kind.to_owned(), code: code.to_owned() };
+        let everything = GrantPattern::default();
+        for narrow in [pattern("item", "badge-*"), pattern("*", "*"), pattern("*", "coin")] {
+            assert!(everything.covers(&narrow), "{narrow:?}");
+        }
+        assert!(pattern("item", "b*").covers(&pattern("item", "badge-*")));
+        assert!(pattern("item", "*").covers(&pattern("item", "*")));
+        for wide in [everything, pattern("item", "b*"), pattern("*", "badge-*")] {
+            assert!(!pattern("item", "badge-*").covers(&wide), "{wide:?}");
         }
     }
 }

@@ -65,6 +65,42 @@ fn every_error_names_its_channel_and_what_is_expected() {
 }
 
 #[test]
+fn a_webhook_that_would_never_get_a_reward_is_refused_with_the_name_of_the_one_before_it() {
+    let webhook = |name: &str, grants: Value| {
+        serde_json::json!({"name": name, "type": "webhook", "url": "https://pay.example/hook",
+            "secrets": [SECRET], "grants": grants})
+    };
+    let parsed = |list: &[Value]| Channels::parse(&Value::from(list).to_string()).map(|_| ());
+    let all = webhook("all", serde_json::json!([{}]));
+    let coins = webhook("coins", serde_json::json!([{"kind": "currency"}]));
+    let badges = webhook("badges", serde_json::json!([{"kind": "item", "code": "badge-*"}]));
+    let both = webhook(
+        "both",
+        serde_json::json!([
+            {"kind": "item", "code": "badge-gold"}, {"kind": "currency", "code": "coin"}
+        ]),
+    );
+    assert_eq!(parsed(&[coins.clone(), badges.clone(), all.clone()]), Ok(()));
+    assert_eq!(parsed(&[coins.clone(), both.clone(), badges.clone()]), Ok(()));
+    for (list, name, before) in [
+        (vec![all, coins.clone()], "the channel coins never gets", "all before it"),
+        (
+            vec![coins.clone(), badges, both],
+            "the channel both never gets",
+            "badges and coins before it",
+        ),
+        (
+            vec![coins.clone(), webhook("more", coins["grants"].clone())],
+            "the channel more",
+            "coins before it",
+        ),
+    ] {
+        let errors = parsed(&list).unwrap_err().join("; ");
+        assert!(errors.contains(name) && errors.contains(before), "{errors}");
+    }
+}
+
+#[test]
 fn a_secret_is_never_shown_wherever_it_stands() {
     let with = |field: &str, value: Value| {
         let mut channel = serde_json::json!({"name": "a", "type": "webhook",

@@ -6,10 +6,11 @@ use plaudit_domain::user_tasks::Verdict;
 use plaudit_event_store::deliveries::{self, DeliveryState, Due, Noted};
 use plaudit_followers::{Subject, backoff};
 use sqlx::PgConnection;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::circuit::Circuit;
+use super::posts::Posts;
+use super::rate::Slots;
 use super::{Client, Posted, Reply};
 use crate::channels::{Ack, WebhookChannel};
 use crate::message::{self, Role};
@@ -34,12 +35,11 @@ pub struct WebhookSender {
 /// Messages that are on their way or ready, and the limits on further ones.
 struct Traffic {
     circuit: Circuit,
-    posts: JoinSet<(Due, Posted)>,
+    posts: Posts,
     /// Read ahead and not sent yet, in reverse order.
     ready: Vec<Due>,
     read_at: Instant,
-    /// Time before which the rate limit allows no message.
-    next_at: Instant,
+    slots: Slots,
     /// True if the last look found nothing due.
     is_drained: bool,
 }
@@ -48,10 +48,10 @@ impl WebhookSender {
     pub async fn run(mut self) {
         let mut traffic = Traffic {
             circuit: Circuit::new(),
-            posts: JoinSet::new(),
+            posts: Posts::default(),
             ready: Vec::new(),
             read_at: Instant::now(),
-            next_at: Instant::now(),
+            slots: Slots::new(Instant::now()),
             is_drained: false,
         };
         self.desk.in_flight.forget(&self.channel.name);
@@ -76,10 +76,8 @@ impl WebhookSender {
         // Messages on their way are answered or time out soon; those whose outcome is not stored
         // are sent again.
         let mut reports = Vec::new();
-        while let Some(done) = traffic.posts.join_next().await {
-            reports.extend(
-                done.ok().map(|(due, posted)| self.outcome_of(due, posted, &mut traffic.circuit)),
-            );
+        while let Some((due, posted)) = traffic.posts.next().await {
+            reports.push(self.outcome_of(due, posted, &mut traffic.circuit));
         }
         if let Err(error) = self.desk.store(reports).await {
             tracing::warn!(%error, channel = self.channel.name, "the last attempts are not stored; they are made again");
@@ -89,9 +87,8 @@ impl WebhookSender {
     async fn turn(&mut self, traffic: &mut Traffic) -> Result<(), String> {
         self.collect(traffic, None).await?;
         self.fill(traffic).await?;
-        let now = Instant::now();
-        let allowed = traffic.circuit.allows(self.concurrency(), now);
-        while traffic.posts.len() < allowed && traffic.next_at <= now {
+        let allowed = traffic.circuit.allows(self.concurrency(), Instant::now());
+        while traffic.posts.len() < allowed && traffic.slots.are_open(Instant::now()) {
             let Some(due) = traffic.ready.pop() else { break };
             // No attempt begins once its delivery may be given up, or another process has the lane.
             let is_in_time = due.time_left.is_none_or(|left| traffic.read_at.elapsed() < left);
@@ -111,7 +108,7 @@ impl WebhookSender {
             traffic.ready.clear();
         }
         let is_full = traffic.posts.len() >= allowed;
-        if !traffic.ready.is_empty() || is_full || traffic.next_at > now {
+        if !traffic.ready.is_empty() || is_full || !traffic.slots.are_open(now) {
             return Ok(());
         }
         traffic.read_at = now;
@@ -153,16 +150,15 @@ impl WebhookSender {
     }
 
     fn post(&self, due: Due, traffic: &mut Traffic) {
-        if let Some(interval) = self.interval() {
-            traffic.next_at = traffic.next_at.max(Instant::now()) + interval;
-        }
+        traffic.slots.take(self.interval(), Instant::now());
         self.desk.in_flight.add(&self.channel.name, due.reward.grant);
         let (client, channel) = (self.client.clone(), &self.channel);
         let (url, secrets) = (channel.url.clone(), channel.secrets.clone());
-        traffic.posts.spawn(async move {
-            let body = message::body(&due.user, &due.reward, Role::ToPay);
-            let posted = client.post(&url, &secrets, &due.reward.grant.to_string(), body).await;
-            (due, posted)
+        let (id, user, reward) =
+            (due.reward.grant.to_string(), due.user.clone(), due.reward.clone());
+        traffic.posts.add(due, async move {
+            let body = message::body(&user, &reward, Role::ToPay);
+            client.post(&url, &secrets, &id, body).await
         });
     }
 
@@ -170,7 +166,7 @@ impl WebhookSender {
     async fn wait(&mut self, traffic: &mut Traffic) -> Result<(), String> {
         let now = Instant::now();
         let retry_at = traffic.circuit.retry_at().unwrap_or(now);
-        let at = (now + LOOK_EVERY).min(traffic.next_at.max(retry_at).max(now));
+        let at = (now + LOOK_EVERY).min(traffic.slots.open_at().max(retry_at).max(now));
         if traffic.posts.is_empty() {
             if traffic.is_drained {
                 self.desk.rest().await;
@@ -183,7 +179,7 @@ impl WebhookSender {
         let wait = if full || traffic.is_drained { LOOK_EVERY } else { at.duration_since(now) };
         let stop = self.desk.stop.clone();
         let answered = tokio::select! {
-            answered = traffic.posts.join_next() => answered,
+            answered = traffic.posts.next() => answered,
             () = tokio::time::sleep(wait) => None,
             () = stop.cancelled() => None,
         };
@@ -194,15 +190,13 @@ impl WebhookSender {
     async fn collect(
         &mut self,
         traffic: &mut Traffic,
-        first: Option<Result<(Due, Posted), tokio::task::JoinError>>,
+        first: Option<(Due, Posted)>,
     ) -> Result<(), String> {
         let mut reports = Vec::new();
         let mut next = first;
-        while let Some(done) = next.or_else(|| traffic.posts.try_join_next()) {
+        while let Some((due, posted)) = next.or_else(|| traffic.posts.try_next()) {
             next = None;
-            if let Ok((due, posted)) = done {
-                reports.push(self.outcome_of(due, posted, &mut traffic.circuit));
-            }
+            reports.push(self.outcome_of(due, posted, &mut traffic.circuit));
         }
         let grants: Vec<Uuid> = reports.iter().map(|r| r.due.reward.grant).collect();
         let stored = self.desk.store(reports).await;

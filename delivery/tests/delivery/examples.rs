@@ -1,7 +1,8 @@
 //! The example payers of `examples/payers`, run unchanged: signed messages, repeats, strangers.
 //!
 //! The one in Python must run: `dev/install` installs Python. Those in Go and TypeScript run only
-//! where there is `go`, and a `node` that runs TypeScript; elsewhere `NOT RUN` is printed for each.
+//! where there is `go` or `node`; elsewhere `NOT RUN` is printed for each. For a `node` that does not
+//! run TypeScript, the types are stripped by the compiler that `dev/install` fetches.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,29 @@ struct Example {
 impl Example {
     async fn start(program: &str, arguments: &[&str], folder: &Path) -> Self {
         let book = std::env::temp_dir().join(format!("plaudit-payer-{}", Uuid::new_v4()));
+        Self::start_with(book, program, arguments, folder).await
+    }
+
+    /// Starts an example whose last process was killed while it wrote a line. Returns the grants of
+    /// the whole line and of the torn one as well.
+    async fn start_after_crash(
+        program: &str,
+        arguments: &[&str],
+        folder: &Path,
+    ) -> (Self, [String; 2]) {
+        let book = std::env::temp_dir().join(format!("plaudit-payer-{}", Uuid::new_v4()));
+        let grants = [(); 2].map(|()| Uuid::new_v4().to_string());
+        let [whole, torn] = grants.each_ref().map(|grant| {
+            json!({"grant": grant, "user": "ü42", "kind": "currency", "code": "coin", "amount": 10})
+                .to_string()
+        });
+        // In the middle of a character, too.
+        let torn = &torn.as_bytes()[..=torn.find('ü').unwrap()];
+        std::fs::write(&book, [whole.as_bytes(), b"\n", torn].concat()).unwrap();
+        (Self::start_with(book, program, arguments, folder).await, grants)
+    }
+
+    async fn start_with(book: PathBuf, program: &str, arguments: &[&str], folder: &Path) -> Self {
         let mut process = tokio::process::Command::new(program)
             .args(arguments)
             .arg("0")
@@ -108,6 +132,18 @@ async fn is_a_payer(example: &Example) -> Vec<(String, i64)> {
     ids.iter().map(|id| (id.clone(), 10)).collect()
 }
 
+/// The message of the torn line was not answered, so it comes again and is paid.
+async fn goes_on_after_a_crash(example: &Example, grants: [String; 2]) {
+    let client = Client::new(Duration::from_secs(10), true).unwrap();
+    let ours = [Secret::parse(SECRET).unwrap()];
+    for grant in grants.iter().chain(&grants) {
+        let message = message(grant, "plaudit.reward.granted");
+        let posted = client.post(&example.url, &ours, grant, message).await;
+        assert_eq!(posted.reply, Reply::Accepted, "{posted:?}");
+    }
+    assert_eq!(example.lines(), grants.map(|grant| (grant, 10)));
+}
+
 fn sorted(mut paid: Vec<(String, i64)>) -> Vec<(String, i64)> {
     paid.sort();
     paid
@@ -145,16 +181,56 @@ async fn the_payer_in_go_pays_each_grant_once() {
     let example = Example::start(out, &[], &go).await;
     let expected = is_a_payer(&example).await;
     assert_eq!(sorted(example.lines()), sorted(expected));
+    let (example, grants) = Example::start_after_crash(out, &[], &go).await;
+    goes_on_after_a_crash(&example, grants).await;
     std::fs::remove_file(&binary).unwrap();
+}
+
+/// Writes a script of TypeScript without its types: library, source and target are its arguments.
+const STRIP: &str = r#"
+const [lib, from, to] = process.argv.slice(1);
+const ts = require(lib), fs = require("fs");
+const options = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 };
+const done = ts.transpileModule(fs.readFileSync(from, "utf8"), { compilerOptions: options, reportDiagnostics: true });
+if (done.diagnostics.length > 0) throw new Error(done.diagnostics.map((d) => d.messageText).join("; "));
+fs.writeFileSync(to, done.outputText);
+"#;
+
+/// Returns the script in a form that `node` runs, or why there is none.
+fn runnable(script: &Path) -> Result<PathBuf, &'static str> {
+    if !works("node", &["-e", ""]) {
+        return Err("there is no `node` on this machine");
+    }
+    if works("node", &["-e", "process.exit(process.features.typescript ? 0 : 1)"]) {
+        return Ok(script.to_owned());
+    }
+    let compiler = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../.plaudit/typescript/node_modules/typescript");
+    if !compiler.exists() {
+        return Err("`node` is older than 22.18, and dev/install has fetched no TypeScript");
+    }
+    let stripped = std::env::temp_dir().join(format!("plaudit-payer-{}.mjs", Uuid::new_v4()));
+    let mut strip = Command::new("node");
+    strip.args(["-e", STRIP]).arg(compiler).arg(script).arg(&stripped);
+    assert!(strip.status().unwrap().success(), "{strip:?}");
+    Ok(stripped)
 }
 
 #[tokio::test]
 async fn the_payer_in_typescript_pays_each_grant_once() {
-    let script = "process.exit(process.features.typescript ? 0 : 1)";
-    if !works("node", &["-e", script]) {
-        return not_run("examples/payers/typescript: there is no `node` 22.18 or later here");
-    }
-    let example = Example::start("node", &["payer.mts"], &folder().join("typescript")).await;
+    let folder = folder().join("typescript");
+    let written = folder.join("payer.mts");
+    let script = match runnable(&written) {
+        Ok(script) => script,
+        Err(why) => return not_run(&format!("examples/payers/typescript: {why}")),
+    };
+    let arguments = [script.to_str().unwrap()];
+    let example = Example::start("node", &arguments, &folder).await;
     let expected = is_a_payer(&example).await;
     assert_eq!(sorted(example.lines()), sorted(expected));
+    let (example, grants) = Example::start_after_crash("node", &arguments, &folder).await;
+    goes_on_after_a_crash(&example, grants).await;
+    if script != written {
+        std::fs::remove_file(&script).unwrap();
+    }
 }

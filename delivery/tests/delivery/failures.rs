@@ -6,7 +6,8 @@ use plaudit_followers::HeadWatch;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::World;
+use crate::webhooks::{entries, until_states};
+use crate::world::{AT, World, eventually};
 
 #[tokio::test]
 async fn a_missing_topic_is_named_and_waited_for() {
@@ -137,4 +138,33 @@ async fn an_event_that_cannot_be_read_concerns_its_user_only() {
         .await
         .unwrap();
     assert_eq!(skipped, 0);
+}
+
+/// An older program stored the reason as its payer sent it, and PostgreSQL can't hold NUL in text.
+#[tokio::test]
+async fn a_stored_reason_with_a_nul_stops_no_delivery_of_its_lane() {
+    let world = World::new().await;
+    let deliverer = world.deliver();
+    world.act(&["ann"], "team.formed", 1).await;
+    world.claim("ann", "team").await;
+    until_states(&world, &["delivering"]).await;
+    let reward = entries(&world).await.remove(0).row.reward;
+    let failed = json!({"type": "reward_failed", "reward": reward, "reason": "no\0", "at": AT});
+    world.append_raw("ann", "reward_failed", "1.0", &failed).await;
+    let lane = world.lane_of("ann");
+    let mut names = (0..).map(|n| format!("u{n}"));
+    let neighbour = names.find(|user| world.lane_of(user) == lane).unwrap();
+    world.act(&[&neighbour], "team.formed", 2).await;
+    world.claim(&neighbour, "team").await;
+    let found = eventually("both have reached their channel", async || {
+        let mut found = entries(&world).await;
+        found.sort_by_key(|entry| entry.user.as_str() != "ann");
+        let states: Vec<_> =
+            found.iter().map(|e| Some(e.deliveries.first()?.state.clone())).collect();
+        let states: Vec<_> = states.iter().map(Option::as_deref).collect();
+        (states == [Some("failed"), Some("sent")]).then_some(found)
+    })
+    .await;
+    assert_eq!(found[0].deliveries[0].reason.as_deref(), Some("no\u{fffd}"));
+    deliverer.stop().await;
 }

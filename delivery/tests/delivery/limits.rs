@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::payer::{Answer, Payer, SECRET};
 use crate::webhooks::{everything, first_attempt, until_states, webhook};
-use crate::world::{World, eventually};
+use crate::world::{Deliverer, World, eventually};
 
 /// A secret that the payers of these tests don't know.
 const NEW_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -33,12 +33,9 @@ async fn no_more_messages_are_on_their_way_at_once_than_the_channel_says() {
     assert_eq!(payer.waiting_max(), 2);
 }
 
-#[tokio::test]
-async fn two_processes_together_have_no_more_messages_on_their_way_than_the_channel_says() {
-    let world = World::new().await;
-    let payer = Payer::start(|_| Answer::Slowly(Duration::from_millis(400))).await;
-    let channels = json!([webhook("pay", &payer.url, &everything(), &json!({"concurrency": 4}))]);
-    let (first, second) = (world.deliver_through(&channels), world.deliver_through(&channels));
+/// Starts two processes, and waits until each counts the other.
+async fn two_that_share(world: &World, channels: &Value) -> [Deliverer; 2] {
+    let both = [world.deliver_through(channels), world.deliver_through(channels)];
     eventually("the two share the lanes", async || {
         let sql =
             "select count(*) from follower_leases where follower = 'delivery' group by member";
@@ -54,6 +51,15 @@ async fn two_processes_together_have_no_more_messages_on_their_way_than_the_chan
     };
     let (_, newest) = span().await;
     eventually("both have renewed", async || (span().await.0 > newest).then_some(())).await;
+    both
+}
+
+#[tokio::test]
+async fn two_processes_together_have_no_more_messages_on_their_way_than_the_channel_says() {
+    let world = World::new().await;
+    let payer = Payer::start(|_| Answer::Slowly(Duration::from_millis(400))).await;
+    let channels = json!([webhook("pay", &payer.url, &everything(), &json!({"concurrency": 4}))]);
+    let [first, second] = two_that_share(&world, &channels).await;
     let users: Vec<String> = (0..16).map(|n| format!("u{n}")).collect();
     let users: Vec<&str> = users.iter().map(String::as_str).collect();
     world.gifts(&users, 1).await;
@@ -72,6 +78,46 @@ async fn no_more_messages_are_begun_per_second_than_the_channel_says() {
     // Seven pauses of half a second; the first message may have been late by as much as a
     // connection takes.
     assert!(lasted >= Duration::from_millis(2_500), "{lasted:?}");
+}
+
+#[tokio::test]
+async fn two_processes_together_begin_no_more_messages_per_second_than_the_channel_says() {
+    let world = World::new().await;
+    let payer = Payer::start(|_| Answer::Paid).await;
+    let limit = json!({"rate_per_second": 8});
+    let channels = json!([webhook("pay", &payer.url, &everything(), &limit)]);
+    let both = two_that_share(&world, &channels).await;
+    let users: Vec<String> = (0..16).map(|n| format!("u{n}")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    world.gifts(&users, 1).await;
+    until_states(&world, &["delivered"; 32]).await;
+    for deliverer in both {
+        deliverer.stop().await;
+    }
+    let arrivals = payer.arrivals();
+    let lasted = arrivals[arrivals.len() - 1].duration_since(arrivals[0]);
+    // Each process begins one message at once, and the other 30 take an eighth of a second each.
+    assert!(lasted >= Duration::from_millis(3_300), "{lasted:?}");
+}
+
+/// The sender stores answers and reads ahead between messages, which must not cost slots.
+#[tokio::test]
+async fn as_many_messages_are_begun_per_second_as_the_channel_says() {
+    let world = World::new().await;
+    let users: Vec<String> = (0..100).map(|n| format!("u{n}")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    world.gifts(&users, 1).await;
+    let payer = Payer::start(|_| Answer::Paid).await;
+    let limit = json!({"rate_per_second": 50, "concurrency": 32});
+    let deliverer =
+        world.deliver_through(&json!([webhook("pay", &payer.url, &everything(), &limit)]));
+    until_states(&world, &["delivered"; 200]).await;
+    deliverer.stop().await;
+    let arrivals = payer.arrivals();
+    let lasted = arrivals[arrivals.len() - 1].duration_since(arrivals[0]);
+    // 199 pauses of 20 ms make four seconds. A slow machine may need longer.
+    assert!(lasted >= Duration::from_millis(3_500), "{lasted:?}");
+    assert!(lasted <= Duration::from_secs(12), "{lasted:?}");
 }
 
 #[tokio::test]

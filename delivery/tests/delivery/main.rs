@@ -1,5 +1,6 @@
 //! Delivery from a real `PostgreSQL` to a real Kafka and real endpoints.
 
+mod answers;
 mod deliverer;
 mod event_topic;
 mod examples;

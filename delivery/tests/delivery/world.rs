@@ -304,14 +304,14 @@ impl World {
              select $1, 'UserTasks', $2,
                     (select coalesce(max(sequence), 0) + 1 from events
                      where lane = $1 and aggregate_type = 'UserTasks' and aggregate_id = $2),
-                    $3, $4, $5, '{}',
+                    $3, $4, $5::json, '{}',
                     (select coalesce(max(position), 0) + 1 from events where lane = $1)",
         )
         .bind(lane.0)
         .bind(user)
         .bind(event_type)
         .bind(version)
-        .bind(payload)
+        .bind(payload.to_string())
         .execute(&mut *tx)
         .await
         .unwrap();

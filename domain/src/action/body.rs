@@ -120,13 +120,25 @@ const GRANT_CHARS_MAX: usize = 64;
 /// cut.
 const REASON_CHARS_MAX: usize = 1_000;
 
-/// The beginning of a field as text, whatever its JSON type. Empty if the field is missing or null.
+/// The beginning of a field as one line of text, whatever its JSON type. Empty if the field is
+/// missing or null.
 fn shown(data: &Map<String, Value>, name: &str, chars_max: usize) -> String {
     match data.get(name) {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.chars().take(chars_max).collect(),
-        Some(other) => other.to_string().chars().take(chars_max).collect(),
+        Some(Value::String(text)) => one_line(text, chars_max),
+        Some(other) => one_line(&other.to_string(), chars_max),
     }
+}
+
+/// The beginning of a text, with spaces for line breaks and tabs, and U+FFFD for other control
+/// characters: events are shown on terminals, and PostgreSQL can't hold NUL in a text.
+fn one_line(text: &str, chars_max: usize) -> String {
+    let visible = |c: char| match c {
+        _ if !c.is_control() => c,
+        _ if c.is_whitespace() => ' ',
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    text.chars().take(chars_max).map(visible).collect()
 }
 
 /// The data of an [`ACTION_REVERSED`] action.
@@ -147,7 +159,7 @@ impl Reversal {
             Err(_) => String::new(),
         };
         let target = ReversedAction { source: name("source"), id: name("id") };
-        let given: String = text("reason").chars().take(REASON_CHARS_MAX).collect();
+        let given = one_line(text("reason"), REASON_CHARS_MAX);
         let reason = if given.is_empty() { "the action was reversed".to_owned() } else { given };
         Self { target, reason }
     }

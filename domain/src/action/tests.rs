@@ -92,3 +92,26 @@ fn a_reversal_of_a_name_that_no_action_can_have_names_none() {
     }
     assert!(!reversed(json!({ "source": "s", "id": 7 })).is_named());
 }
+
+/// Payers and producers may send any character; PostgreSQL can't hold NUL, and a terminal obeys
+/// escape sequences.
+#[test]
+fn control_characters_of_payers_and_producers_are_replaced() {
+    let data = json!({
+        "grant": "a\0b", "reason": "no\0 \u{1b}[2J\nsorry", "source": "/s", "id": "1",
+    });
+    let body = |kind| action(("s", "i", kind), "u", &data).unwrap().body().clone();
+    let ActionBody::Acknowledgement(failed) = body(REWARD_FAILED) else { panic!("it is one") };
+    assert_eq!(failed.grant, "a\u{fffd}b");
+    let reason = "no\u{fffd} \u{fffd}[2J sorry".to_owned();
+    assert_eq!(failed.verdict, Verdict::Failed { reason: reason.clone() });
+    let ActionBody::Reversal(reversal) = body(ACTION_REVERSED) else { panic!("it is one") };
+    assert_eq!(reversal.reason, reason);
+    let nested = json!({ "grant": { "\0": 1 }, "reason": ["\0"] });
+    let ActionBody::Acknowledgement(failed) =
+        action(("s", "i", REWARD_FAILED), "u", &nested).unwrap().body().clone()
+    else {
+        panic!("it is one")
+    };
+    assert!(!format!("{failed:?}").contains('\0'), "{failed:?}");
+}

@@ -7,14 +7,15 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::event::Event;
+use super::reward_state::{RewardState, RewardTransition};
 use super::seen::{NewlySeen, Seen};
-use super::state::{Grant, PeriodState, ReachedMilestone, RewardState, TaskState, UserTasks};
+use super::state::{Grant, PeriodState, ReachedMilestone, TaskState, UserTasks};
 use super::terms::Lapsed;
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::ClaimMode;
 use rewards::{
-    add_claimable, add_waiting, grant_waiting, granted_lines, lapse, remove_claimable,
-    remove_waiting, set_state,
+    add_claimable, add_waiting, change, grant_waiting, granted_lines, lapse, remove_claimable,
+    remove_waiting,
 };
 
 pub use rewards::outcomes;
@@ -77,7 +78,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             let task = state.tasks.entry(task.clone()).or_default();
             remove_claimable(task, &period.key, *milestone);
             for reward in rewards {
-                set_state(state, reward, RewardState::Claimed);
+                change(state, reward, RewardTransition::Claim);
             }
         }
         Event::RewardsExpired(unclaimed) => lapse(state, unclaimed, Lapsed::Expired),
@@ -97,18 +98,18 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
                 remove_waiting(task, period, *milestone);
             }
             for reward in rewards {
-                set_state(state, reward, RewardState::Revoked);
+                change(state, reward, RewardTransition::Revoke);
             }
         }
-        Event::DeliveryStarted { reward } => set_state(state, reward, RewardState::Delivering),
-        Event::RewardDelivered { reward, .. } => set_state(state, reward, RewardState::Delivered),
-        Event::RewardFailed { reward, .. } => set_state(state, reward, RewardState::Failed),
+        Event::DeliveryStarted { reward } => change(state, reward, RewardTransition::HandOver),
+        Event::RewardDelivered { reward, .. } => change(state, reward, RewardTransition::Confirm),
+        Event::RewardFailed { reward, .. } => change(state, reward, RewardTransition::Fail),
         Event::RedeliveryRequested {
             reward,
             stays_delivered: false,
             stays_delivering: false,
             ..
-        } => set_state(state, reward, RewardState::Claimed),
+        } => change(state, reward, RewardTransition::Redeliver { even_if_delivered: false }),
         // For auditors, or for the delivery alone; no rule depends on these events.
         Event::RedeliveryRequested { .. }
         | Event::AcknowledgementIgnored { .. }

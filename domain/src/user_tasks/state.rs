@@ -5,7 +5,6 @@ mod periods;
 mod streak;
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::event::Reward;
+use super::reward_state::RewardState;
 use super::seen::Seen;
 use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey, Zones};
@@ -204,77 +204,6 @@ pub struct GrantedLine {
     /// The current state.
     pub state: RewardState,
 }
-
-/// The state of a reward line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RewardState {
-    /// The user may claim it.
-    Claimable,
-    /// Claimed, or granted without a claim; not yet handed to the payer.
-    Claimed,
-    /// Handed to the payer.
-    Delivering,
-    /// Paid, as the payer has confirmed.
-    Delivered,
-    /// Not paid. An operator may have it handed to the payer again.
-    Failed,
-    /// Not claimed in time.
-    Expired,
-    /// Not claimed by the end of its period.
-    Forfeited,
-    /// Taken back by an operator before it was delivered.
-    Revoked,
-    /// Reached, and granted once its budget holds it.
-    Waiting,
-    /// Reached, and not granted, because its budget was used up.
-    Refused,
-}
-
-impl RewardState {
-    /// Every state.
-    pub const ALL: [Self; 10] = [
-        Self::Claimable,
-        Self::Claimed,
-        Self::Delivering,
-        Self::Delivered,
-        Self::Failed,
-        Self::Expired,
-        Self::Forfeited,
-        Self::Revoked,
-        Self::Waiting,
-        Self::Refused,
-    ];
-
-    /// The name as stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Claimable => "claimable",
-            Self::Claimed => "claimed",
-            Self::Delivering => "delivering",
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-            Self::Expired => "expired",
-            Self::Forfeited => "forfeited",
-            Self::Revoked => "revoked",
-            Self::Waiting => "waiting",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-impl FromStr for RewardState {
-    type Err = UnknownRewardState;
-
-    fn from_str(got: &str) -> Result<Self, UnknownRewardState> {
-        Self::ALL.into_iter().find(|state| state.as_str() == got).ok_or(UnknownRewardState)
-    }
-}
-
-/// The error for a text that is not a [`RewardState`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected one of {}", RewardState::ALL.map(RewardState::as_str).join(", "))]
-pub struct UnknownRewardState;
 
 /// A milestone with something to claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

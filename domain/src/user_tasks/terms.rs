@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::state::RewardState;
+use super::reward_state::{RewardState, RewardTransition};
 use crate::calendar::Period;
 use crate::catalogue::definition::{AtPeriodEnd, ClaimMode, TaskDefinition};
 
@@ -61,13 +61,18 @@ impl Lapsed {
         }
     }
 
+    /// The transition of a reward that has this outcome.
+    pub fn transition(self) -> RewardTransition {
+        match self {
+            Self::Expired => RewardTransition::Expire,
+            Self::Forfeited => RewardTransition::Forfeit,
+            Self::Granted => RewardTransition::GrantAtPeriodEnd,
+        }
+    }
+
     /// The state of a reward after this outcome.
     pub fn state(self) -> RewardState {
-        match self {
-            Self::Expired => RewardState::Expired,
-            Self::Forfeited => RewardState::Forfeited,
-            Self::Granted => RewardState::Claimed,
-        }
+        self.transition().target()
     }
 }
 
@@ -121,9 +126,7 @@ impl RewardState {
     /// The state as of `now`, whether or not an event says so yet.
     #[must_use]
     pub fn as_of(self, terms: &ClaimTerms, now: Timestamp) -> Self {
-        match (self, terms.lapsed(now)) {
-            (Self::Claimable, Some(lapse)) => lapse.becomes.state(),
-            _ => self,
-        }
+        let lapsed = terms.lapsed(now).map(|lapse| self.after(lapse.becomes.transition()));
+        lapsed.and_then(Result::ok).unwrap_or(self)
     }
 }

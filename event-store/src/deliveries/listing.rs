@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::RewardState;
+use plaudit_domain::user_tasks::{Reward, RewardState};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
@@ -24,6 +24,9 @@ pub struct Filter {
     /// The state as of the moment of the list. `failed` also matches
     /// [`GrantEntry::has_failed_again`].
     pub state: Option<RewardState>,
+    /// True for grants alone that are recorded as `claimed`, `delivering` or `failed`: however many
+    /// were ever delivered, only these are read.
+    pub is_undelivered: bool,
     /// The kind of reward.
     pub kind: Option<String>,
     /// The code of the reward.
@@ -54,6 +57,13 @@ pub struct GrantEntry {
 }
 
 impl GrantEntry {
+    /// The reward if it is revoked together with the others of its milestone: nobody has claimed it
+    /// yet, or it waits for a budget.
+    pub fn revoked_with_milestone(&self) -> Option<&Reward> {
+        let is_together = matches!(self.row.state, RewardState::Claimable | RewardState::Waiting);
+        Some(&self.row.reward).filter(|_| is_together)
+    }
+
     /// True if the reward stays delivered although its last delivery to the payer failed: it was
     /// sent again for a payer that had lost it, or confirmed before it was sent. Needs an operator,
     /// like any failed delivery.
@@ -136,7 +146,7 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> sqlx::Result<Option<GrantPa
 
 /// The number of last attempts shown per delivery: in a list, to bound the size of a page; and for
 /// a single grant, where all stored attempts are shown. With the delays between attempts, these
-/// cover more than eight days.
+/// cover about six days.
 const ATTEMPTS_LISTED: i32 = 20;
 const ATTEMPTS_SHOWN: i32 = 200;
 
@@ -162,6 +172,11 @@ async fn of_lane(
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<GrantEntry>> {
     let source = match filter.state {
+        _ if filter.is_undelivered => format!(
+            "(select * from reward_state r
+              where r.state in ('claimed', 'delivering', 'failed') and ($4::text is null or r.state = $4) and {CONDITIONS}
+              order by r.grant_id limit $6) r"
+        ),
         Some(RewardState::Failed) => format!(
             "((select * from reward_state r
                where r.state in ('claimed', 'delivering', 'failed') and r.state = $4 and {CONDITIONS}

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{DeliveryState, Due};
+use crate::text::without_nul;
 
 /// The final outcome of a grant's delivery to the payer.
 #[derive(Debug, Clone)]
@@ -70,7 +71,7 @@ pub async fn settle(settled: &[Settled], connection: &mut PgConnection) -> sqlx:
         .bind(settled.iter().map(|s| s.lane.0).collect::<Vec<_>>())
         .bind(settled.iter().map(|s| s.grant).collect::<Vec<_>>())
         .bind(settled.iter().map(|s| s.state.as_str()).collect::<Vec<_>>())
-        .bind(settled.iter().map(|s| s.reason.as_deref()).collect::<Vec<_>>())
+        .bind(settled.iter().map(|s| s.reason.as_deref().map(without_nul)).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())
@@ -104,7 +105,7 @@ pub async fn give_up(given_up: &[GivenUp], connection: &mut PgConnection) -> sql
         .bind(given_up.iter().map(|g| g.grant).collect::<Vec<_>>())
         .bind(given_up.iter().map(|g| g.channel.as_str()).collect::<Vec<_>>())
         .bind(given_up.iter().map(|g| g.state.as_str()).collect::<Vec<_>>())
-        .bind(given_up.iter().map(|g| g.reason.as_deref()).collect::<Vec<_>>())
+        .bind(given_up.iter().map(|g| g.reason.as_deref().map(without_nul)).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

@@ -56,8 +56,10 @@ pub async fn load(
 ) -> sqlx::Result<FoundClaims> {
     let mut found = FoundClaims::default();
     let of_period = |asked: &Asked<'_>| asked.lookup.period.is_some();
-    let (named, unnamed): (Vec<_>, Vec<_>) =
+    let (mut named, unnamed): (Vec<_>, Vec<_>) =
         lookups.iter().flat_map(asked_for).partition(of_period);
+    // No period is named so, and no text of PostgreSQL either.
+    named.retain(|asked| asked.lookup.period.as_ref().is_none_or(|p| !p.as_str().contains('\0')));
     let (of_task, of_all): (Vec<_>, Vec<_>) =
         unnamed.into_iter().partition(|asked| asked.lookup.task.is_some());
     found.add_named(&named, connection).await?;

@@ -155,3 +155,59 @@ async fn rule_16_a_repeated_failure_does_not_end_a_reward_that_is_delivered_agai
     store.act(says("failed", "failed-2", &reward)).await;
     assert_eq!(state(&store).await, RewardState::Failed, "a fresh id counts");
 }
+
+/// Turns a text of stored events into a NUL, as older programs stored it if a payer sent one. No
+/// operator of `json` reads such an event.
+async fn store_nul(store: &Store, event: &str, text: &str) {
+    let sql = format!(
+        "grant update on events to current_user;
+         update events set payload = replace(payload::text, '\"{text}\"', '\"\\u0000\"')::json
+         where event_type = '{event}';
+         revoke update on events from current_user"
+    );
+    sqlx::raw_sql(&sql).execute(&store.pool).await.unwrap();
+    let held = "select count(*) from events where strpos(payload::text, '\\u0000') > 0";
+    assert_eq!(store.count(held).await, 1);
+}
+
+#[tokio::test]
+async fn an_event_that_holds_a_payers_nul_hinders_neither_its_repeat_nor_a_reconciliation() {
+    let store = Store::with_tasks(TASKS).await;
+    let reward = reached(&store).await;
+    let strange =
+        action("u1", "paid-1", "plaudit.reward.delivered", NOON, &json!({ "grant": "?" }));
+    store.act(strange.clone()).await;
+    store_nul(&store, "acknowledgement_ignored", "?").await;
+    assert_eq!(store.act(strange).await.answer, ActionAnswer::Duplicate);
+
+    store.act(says("delivered", "paid-2", &reward)).await;
+    let known = [(Lane::of("u1", store.lane_count), "u1".parse().unwrap(), reward.grant)];
+    let mut connection = store.pool.acquire().await.unwrap();
+    let said = rewards::handed_over::said_to_be_paid(&known, &mut connection).await.unwrap();
+    assert!(said.contains(&reward.grant), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_failure_whose_reason_holds_a_nul_says_that_the_payer_had_the_reward() {
+    let store = Store::with_tasks(TASKS).await;
+    let reward = reached(&store).await;
+    claimed(&store).await;
+    store.act(says("failed", "failed-1", &reward)).await;
+    store_nul(&store, "reward_failed", "no").await;
+    let (lane, user) = (Lane::of("u1", store.lane_count), "u1".parse().unwrap());
+    let mut connection = store.pool.acquire().await.unwrap();
+    let found =
+        rewards::handed_over::handed_over(lane, &user, &[reward.grant], &mut connection).await;
+    assert_eq!(found.unwrap(), [reward.grant]);
+}
+
+#[tokio::test]
+async fn a_claim_of_a_period_with_a_nul_is_a_claim_of_no_period() {
+    let store = Store::with_tasks(TASKS).await;
+    reached(&store).await;
+    let mut named = claim(&store);
+    named.work.period = Some("once\0".to_owned().into());
+    let applied = store.execute(vec![named, claim(&store)]).await;
+    assert!(matches!(applied[0].answer, Ok(ClaimAnswer::Rejected(_))), "{applied:?}");
+    assert!(matches!(applied[1].answer, Ok(ClaimAnswer::Claimed(_))), "{applied:?}");
+}

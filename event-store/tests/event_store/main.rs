@@ -17,6 +17,7 @@ mod documentation;
 mod executor;
 mod failing_writes;
 mod golden;
+mod grant_lists;
 mod lanes;
 mod lapses;
 mod panics;

@@ -7,7 +7,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -59,12 +59,25 @@ func openBook(path string) (*book, error) {
 	if err != nil {
 		return nil, err
 	}
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return nil, err
+	}
+	// A line without an end was cut off by a crash, before its message was answered: it comes again.
+	whole := bytes.LastIndexByte(text, '\n') + 1
+	if err := file.Truncate(int64(whole)); err != nil {
+		return nil, err
+	}
 	b := &book{file: file, paid: map[string]bool{}}
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		var p payment
-		if json.Unmarshal(lines.Bytes(), &p) == nil {
-			b.paid[p.Grant] = true
+	for _, line := range bytes.Split(bytes.TrimSpace(text[:whole]), []byte("\n")) {
+		if len(line) == 0 {
+			continue
 		}
+		var p payment
+		if err := json.Unmarshal(line, &p); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		b.paid[p.Grant] = true
 	}
 	return b, nil
 }

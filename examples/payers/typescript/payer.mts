@@ -7,7 +7,7 @@
 // the answer; yours is a database with a unique key on the grant.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 
@@ -30,7 +30,12 @@ if (secrets.some((secret) => secret.length === 0)) throw new Error("PAYER_SECRET
 const path = process.env.PAYER_BOOK ?? "payments.jsonl";
 const paid = new Set<string>();
 if (existsSync(path)) {
-  for (const line of readFileSync(path, "utf8").split("\n").filter(Boolean)) paid.add(JSON.parse(line).grant);
+  const book = readFileSync(path);
+  // A line without an end was cut off by a crash, before its message was answered: it comes again.
+  const whole = book.lastIndexOf("\n") + 1;
+  truncateSync(path, whole);
+  const lines = book.subarray(0, whole).toString("utf8").split("\n");
+  for (const line of lines.filter(Boolean)) paid.add(JSON.parse(line).grant);
 }
 
 /** Pays a grant unless it was paid. It is answered only once it is on the disk. */

@@ -28,7 +28,7 @@ pub enum RewardsCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Shows a grant with its last 20 delivery attempts.
+    /// Shows a grant with its last 200 delivery attempts.
     Show {
         /// The grant.
         grant: Uuid,

@@ -62,7 +62,8 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
             let again = Again::start(config, reason, delivered, to_new_payer).await?;
             let is_due = move |entry: &GrantEntry| entry.is_in_doubt_since(since, delivered);
             again.record(OperationKind::Resync, &format!("since={since}")).await?;
-            again.of_all(Filter::default(), is_due).await
+            let filter = Filter { is_undelivered: !delivered, ..Filter::default() };
+            again.of_all(filter, is_due).await
         }
         RewardsCommand::Grant {
             user,
@@ -122,7 +123,7 @@ async fn list(pool: &PgPool, filter: &Filter, format: FormatKind) -> Result<Exit
     }
     let grants = page.grants;
     for grant in &grants {
-        let reason = grant.reason.as_deref().unwrap_or_default();
+        let reason = shown(grant.reason.as_deref().unwrap_or_default());
         outln!("{}", format!("{}  {reason}", in_short(grant)).trim_end());
     }
     match page.next {
@@ -166,7 +167,7 @@ async fn show(pool: &PgPool, grant: Uuid, format: FormatKind) -> Result<ExitCode
             }
         }
         if let Some(reason) = &delivery.reason {
-            outln!("  reason    {reason}");
+            outln!("  reason    {}", shown(reason));
         }
         let hidden = usize::try_from(delivery.attempts).unwrap_or_default();
         let hidden = hidden.saturating_sub(delivery.attempted.len());
@@ -175,8 +176,11 @@ async fn show(pool: &PgPool, grant: Uuid, format: FormatKind) -> Result<ExitCode
         }
         for Attempt { at, duration_ms, status, error, answer } in &delivery.attempted {
             let status = status.map_or_else(|| "-".to_owned(), |status| status.to_string());
-            let said = error.as_deref().or(answer.as_deref()).unwrap_or_default();
-            outln!("  {at}  {duration_ms} ms  {status}  {}", shown(said));
+            let error = shown(error.as_deref().unwrap_or_default());
+            outln!("{}", format!("  {at}  {duration_ms} ms  {status}  {error}").trim_end());
+            if let Some(answer) = answer {
+                outln!("    answer  {}", shown(answer));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

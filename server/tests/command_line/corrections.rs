@@ -78,15 +78,15 @@ tasks:
     milestones: [ { at: 2, rewards: [ { line: coins, kind: currency, code: coin, amount: 10 } ] } ]
 ";
 
-/// Lets Ann sign in at that time.
-async fn signs_in(database: &str, at: Timestamp) {
+/// Lets a user act at that time.
+pub async fn act(database: &str, user: &str, kind: &str, at: Timestamp) {
     let pool = pool::connect(database, 2).unwrap();
     let lanes = schema::check(&pool).await.unwrap();
-    let event = json!({"specversion": "1.0", "source": "/test", "id": at.to_string(), "subject": "ann",
-        "type": "user.signed_in", "time": at, "data": {}});
+    let event = json!({"specversion": "1.0", "source": "/test", "id": at.to_string(), "subject": user,
+        "type": kind, "time": at, "data": {}});
     let work = Incoming::Action(cloud_events::from_json(&event).unwrap());
     let origin = Origin::Request(uuid::Uuid::from_u128(7));
-    let items = vec![Item { lane: Lane::of("ann", lanes), work, origin }];
+    let items = vec![Item { lane: Lane::of(user, lanes), work, origin }];
     let executor = Executor::new(pool, lanes, Arc::default(), vec![]);
     executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
 }
@@ -101,7 +101,7 @@ async fn rule_24_an_operator_restores_a_streak_by_command() {
     let tasks = scratch("sign-in.yaml", SIGN_IN);
     assert_eq!(run(&["tasks", "publish", tasks.to_str().unwrap()]).0, Some(0));
     let days_ago = |days: i64| Timestamp::now() - SignedDuration::from_hours(24 * days);
-    signs_in(&database, days_ago(3)).await;
+    act(&database, "ann", "user.signed_in", days_ago(3)).await;
     // Not yesterday: even if a day ends during the test, this one is over and was missed.
     let missed = days_ago(2).to_string()[..10].to_owned();
     let restore = ["tasks", "restore", "ann", "sign-in", "--period", &missed, "--reason", "case 7"];

@@ -11,6 +11,7 @@ mod place;
 mod pooler;
 mod program;
 mod promotion;
+mod reconciliations;
 mod rewards;
 mod sources;
 mod streaks;

@@ -6,31 +6,32 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
+use crate::corrections::act;
 use crate::program::{migrated, plaudit, scratch, text};
 
 /// A database with grants by hand, and an operator at its command line.
-struct Desk {
-    database: String,
+pub struct Desk {
+    pub database: String,
 }
 
 impl Desk {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         Self { database: migrated().await }
     }
 
-    fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+    pub fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let done = plaudit(arguments, &[("PLAUDIT_DATABASE_URL", self.database.as_str())]);
         (done.status.code(), text(&done.stdout), text(&done.stderr))
     }
 
-    fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+    pub fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         let (code, out, err) = self.run(&[arguments, &["--format", "json"]].concat());
         let read = serde_json::from_str(&out);
         (code, read.unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}{err}")))
     }
 
     /// Grants a user some coins. Returns the grant.
-    fn grant(&self, user: &str, amount: &str) -> String {
+    pub fn grant(&self, user: &str, amount: &str) -> String {
         let arguments = ["rewards", "grant", user, "--kind", "currency", "--code", "coin"];
         let rest = ["--amount", amount, "--line", "amends", "--reason", "a test"];
         let (code, granted) = self.json(&[&arguments[..], &rest].concat());
@@ -39,7 +40,7 @@ impl Desk {
     }
 
     /// Settles a grant as the delivery does after a payer's answer.
-    async fn settle(&self, grant: &str, state: &str) {
+    pub async fn settle(&self, grant: &str, state: &str) {
         let at = jiff::Timestamp::now().to_string();
         let more = match state {
             "failed" => json!({"at": at, "reason": "account closed"}),
@@ -57,7 +58,7 @@ impl Desk {
 
     /// Appends an event about a grant as stock postgres-es does; the next batch of the user, and
     /// `resync`, fold it.
-    async fn append(&self, grant: &str, event: &str, more: &Value) {
+    pub async fn append(&self, grant: &str, event: &str, more: &Value) {
         let mut connection = PgConnection::connect(&self.database).await.unwrap();
         let (user, reward): (String, Value) = sqlx::query_as(
             "select aggregate_id, payload::jsonb -> 'reward' from events
@@ -88,7 +89,7 @@ impl Desk {
     }
 
     /// Queues the delivery of a grant, as the delivering process does. `give_up_at` is SQL.
-    async fn queue(&self, grant: &str, give_up_at: &str) {
+    pub async fn queue(&self, grant: &str, give_up_at: &str) {
         let mut connection = PgConnection::connect(&self.database).await.unwrap();
         let sql = format!(
             "insert into deliveries (lane, grant_id, channel, pays, user_id, position, ordinal, reward, state, due_at,
@@ -191,95 +192,6 @@ async fn a_grant_by_hand_is_repeated_by_the_line_that_was_printed() {
 }
 
 #[tokio::test]
-async fn grants_are_reconciled_with_what_a_payer_says() {
-    let desk = Desk::open().await;
-    let begun = jiff::Timestamp::now();
-    let grants = ["ann", "ben", "cid", "dan", "eve"].map(|user| desk.grant(user, "5"));
-    let [missing, double, different, claimed, paid] = &grants;
-    for grant in [missing, double, different, paid] {
-        desk.settle(grant, "delivered").await;
-    }
-    let stranger = "00000000-0000-0000-0000-000000000000";
-    let file = format!(
-        "Amount;Grant\n5;{double}\n5.0;{double}\n6;{different}\n5;{claimed}\n5;{paid}\n1;{stranger}\n"
-    );
-    let file = scratch("paid.csv", &file);
-    let file = file.to_str().unwrap();
-    let reconcile = |from: &str, until: &str, rest: &[&str]| {
-        let arguments = ["rewards", "reconcile", "--from", from, "--until", until];
-        desk.json(&[&arguments[..], rest].concat())
-    };
-    let counts =
-        json!({"missing": 1, "double": 1, "different_amount": 1, "unconfirmed": 1, "unknown": 1});
-    let (from, until) = (begun.to_string(), "2999-01-01T00:00:00Z");
-    let (code, report) = reconcile(&from, until, &["--against", file]);
-    assert_eq!((code, &report["counts"]), (Some(1), &counts), "{report}");
-    assert_eq!(report["states"], json!({"delivered": 4, "claimed": 1}));
-    assert_eq!(report["differences"][0]["grant"], json!(missing));
-
-    // Payments outside the span are compared all the same, and no grant of the span is missing.
-    let (code, report) = reconcile("2020-01-01T00:00:00Z", &from, &["--against", file]);
-    let counts = json!({"double": 1, "different_amount": 1, "unconfirmed": 1, "unknown": 1});
-    assert_eq!((code, &report["counts"], &report["states"]), (Some(1), &counts, &json!({})));
-    let (code, report) = reconcile(&from, until, &[]);
-    assert_eq!((code, &report["differences"]), (Some(0), &json!([])), "no grant has failed");
-
-    // An overdue grant is pending, with a file of the payer and without.
-    desk.queue(claimed, "now() - interval '1 minute'").await;
-    let others = scratch("others.csv", &format!("grant,amount\n{paid},5\n"));
-    let (code, report) = reconcile(&from, until, &["--against", others.to_str().unwrap()]);
-    assert_eq!((code, &report["counts"]), (Some(1), &json!({"missing": 3, "pending": 1})));
-    let (code, report) = reconcile(&from, until, &[]);
-    assert_eq!((code, &report["counts"]), (Some(1), &json!({"pending": 1})), "{report}");
-    assert_eq!(report["differences"][0]["grant"], json!(claimed));
-
-    let wrong = scratch("wrong.csv", &format!("grant,amount\n{}", "x,1\n".repeat(30)));
-    let arguments = ["rewards", "reconcile", "--from", &from, "--until", until, "--against"];
-    let (code, _, error) = desk.run(&[&arguments[..], &[wrong.to_str().unwrap()]].concat());
-    assert_eq!(code, Some(1));
-    assert!(error.contains(":2: \"x\" is not the id of a grant"), "{error}");
-    assert!(error.lines().count() < 25 && error.contains("30 lines"), "{error}");
-}
-
-/// A payer may have paid a reward that was given up without an answer and then revoked.
-#[tokio::test]
-async fn a_revoked_grant_that_may_be_paid_is_warned_of_and_reconciled() {
-    let desk = Desk::open().await;
-    let begun = jiff::Timestamp::now().to_string();
-    let grants = ["ann", "ben", "cid"].map(|user| desk.grant(user, "5"));
-    let [unsent, sent, paid] = &grants;
-    for grant in [sent, paid] {
-        desk.append(grant, "delivery_started", &json!({})).await;
-        desk.settle(grant, "failed").await;
-    }
-    let revoke = |grant: &str| desk.run(&["rewards", "revoke", grant, "--reason", "fraud"]);
-    let (code, said, error) = revoke(unsent);
-    assert_eq!((code, said.as_str(), error.as_str()), (Some(0), "1 grant revoked\n", ""));
-    for grant in [sent, paid] {
-        let (code, said, error) = revoke(grant);
-        assert_eq!((code, said.as_str()), (Some(0), "1 grant revoked\n"), "{error}");
-        assert!(error.contains(grant) && error.contains("may have been paid"), "{error}");
-    }
-    let reconcile = |rest: &[&str]| {
-        let until = "2999-01-01T00:00:00Z";
-        let arguments = ["rewards", "reconcile", "--from", &begun, "--until", until];
-        desk.json(&[&arguments[..], rest].concat())
-    };
-    assert_eq!(reconcile(&[]).0, Some(0), "no payer has acknowledged");
-    let file = scratch("revoked.csv", &format!("grant,amount\n{paid},5\n"));
-    let against = ["--against", file.to_str().unwrap()];
-    let (code, report) = reconcile(&against);
-    assert_eq!((code, &report["counts"]), (Some(1), &json!({"paid_revoked": 1})), "{report}");
-    assert_eq!(report["differences"][0]["grant"], json!(paid));
-    // The payer's word is enough.
-    let word = json!({"grant": sent, "delivered": true, "reason": "the reward was revoked, which is final"});
-    desk.append(sent, "acknowledgement_ignored", &word).await;
-    let (code, report) = reconcile(&[]);
-    assert_eq!((code, &report["counts"]), (Some(1), &json!({"paid_revoked": 1})), "{report}");
-    assert_eq!(report["differences"][0]["grant"], json!(sent));
-}
-
-#[tokio::test]
 async fn what_became_due_is_delivered_again_after_a_restore() {
     let desk = Desk::open().await;
     let grants = ["ann", "ben"].map(|user| desk.grant(user, "5"));
@@ -299,6 +211,27 @@ async fn what_became_due_is_delivered_again_after_a_restore() {
     assert_eq!(sent(resync("2999-01-01T00:00:00Z", &[])), "0 grants will be delivered again\n");
     assert_eq!(sent(resync(past, &[])), "1 grant will be delivered again\n");
     assert_eq!(sent(resync(past, &["--delivered"])), "2 grants will be delivered again\n");
+}
+
+/// A payer chooses the texts of its answers, and a terminal obeys escape sequences.
+#[tokio::test]
+async fn texts_of_payers_are_shown_with_their_control_characters_escaped() {
+    let desk = Desk::open().await;
+    let grant = desk.grant("ann", "5");
+    desk.queue(&grant, "null").await;
+    let mut connection = PgConnection::connect(&desk.database).await.unwrap();
+    let refused = r#"update deliveries set state = 'failed', reason = E'no\x1b[2J', attempts = 1, attempted =
+        '[{"at": "2026-03-29T12:00:00Z", "duration_ms": 5, "status": 422, "error": "refused\u001b[2J",
+           "answer": "never\u001b[2J"}]'"#;
+    sqlx::query(refused).execute(&mut connection).await.unwrap();
+    sqlx::query("update reward_state set state = 'failed'").execute(&mut connection).await.unwrap();
+    let (_, listed, _) = desk.run(&["rewards", "list", "--state", "failed"]);
+    assert!(listed.contains("no\\u{1b}[2J"), "{listed}");
+    let (_, shown, _) = desk.run(&["rewards", "show", &grant]);
+    for text in ["no\\u{1b}[2J", "422  refused\\u{1b}[2J", "answer  never\\u{1b}[2J"] {
+        assert!(shown.contains(text), "{shown}");
+    }
+    assert!(!listed.contains('\u{1b}') && !shown.contains('\u{1b}'), "{shown}");
 }
 
 /// Answers posts with these statuses, one after the other.
@@ -342,4 +275,28 @@ fn an_endpoint_is_tried_without_paying_anything() {
     let (code, _, error) = test("http://127.0.0.1:9/pay", &[]);
     assert_eq!(code, Some(1));
     assert!(error.contains("--allow-private"), "{error}");
+}
+
+#[tokio::test]
+async fn a_reward_that_waits_for_its_budget_is_revoked_by_command() {
+    let desk = Desk::open().await;
+    let tasks = scratch(
+        "rare.yaml",
+        "budgets: [ { id: none, limit: 0 } ]
+tasks:
+- id: rare
+  kind: ordinary
+  objective: { on: rare.done, target: 1 }
+  rewards: [ { line: badge, kind: item, code: gold, amount: 1, budget: none, at_cap: wait } ]
+",
+    );
+    assert_eq!(desk.run(&["tasks", "publish", tasks.to_str().unwrap()]).0, Some(0));
+    act(&desk.database, "ann", "rare.done", jiff::Timestamp::now()).await;
+    let (_, waiting) = desk.json(&["rewards", "list", "--state", "waiting"]);
+    let grant = waiting["grants"][0]["grant"].as_str().unwrap();
+    let (code, said, error) = desk.run(&["rewards", "revoke", grant, "--reason", "fraud"]);
+    assert_eq!((code, said.as_str()), (Some(0), "1 grant revoked\n"), "{error}");
+    let (_, revoked) = desk.json(&["rewards", "list", "--state", "revoked"]);
+    assert_eq!(revoked["grants"][0]["grant"], grant, "{revoked}");
+    assert_eq!(desk.run(&["projections", "verify"]).0, Some(0));
 }

@@ -1,8 +1,11 @@
 //! Budgets in task files: their meaning, refusals with their positions, and a schema that agrees.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use plaudit_domain::calendar::Cadence;
 use plaudit_domain::catalogue::definition::{AtCap, Counts};
+use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use plaudit_task_file::{SCHEMA, diff, parse, parse_located, to_yaml};
 use serde_json::{Value, json};
 
@@ -134,4 +137,88 @@ fn a_raised_limit_is_a_difference() {
     assert_eq!(changes.len(), 1, "{changes:?}");
     assert_eq!(changes[0].path, "budgets.gold.limit");
     assert_eq!((&changes[0].before, &changes[0].after), (&Some(json!(10)), &Some(json!(20))));
+}
+
+/// A file whose budget caps one line of `a`; the rest is up to the test.
+fn capped_beside(rest: &str) -> String {
+    format!(
+        "budgets: [ {{ id: gold, limit: 5 }} ]
+tasks:
+- id: a
+  kind: ordinary
+  objective: {{ on: x, target: 1 }}
+  rewards: [ {{ line: l, kind: item, code: badge, amount: 1, budget: gold, at_cap: wait }} ]
+{rest}"
+    )
+}
+
+/// The warnings of the tasks of a file, beside the tasks of another one that are in force.
+fn warnings(file: &str, in_force: &str) -> Vec<String> {
+    let at = Timestamp::UNIX_EPOCH;
+    let task = |definition| {
+        let version = TaskVersion::new(definition, 1, at).unwrap();
+        CatalogueTask {
+            id: version.definition.id.clone(),
+            status: Status::Active,
+            status_since: at,
+            versions: vec![Arc::new(version)],
+            amnesties: vec![],
+        }
+    };
+    let in_force = if in_force.is_empty() { vec![] } else { parse(in_force).unwrap() };
+    let in_force = in_force.into_iter().map(task).collect();
+    let catalogue = Catalogue::new(1, in_force).unwrap();
+    let tasks = parse_located(file).unwrap().tasks;
+    let found = tasks.iter().flat_map(|task| task.warnings(at, Some(&catalogue)));
+    found.map(|w| format!("{}: {}", w.path, w.message)).collect()
+}
+
+#[test]
+fn a_reward_that_a_budget_caps_elsewhere_gets_a_warning_where_it_names_none() {
+    let file = capped_beside(
+        "- id: b
+  kind: ordinary
+  objective: { on: x }
+  milestones:
+  - { at: 1, rewards: [ { line: l, kind: item, code: badge, amount: 1 } ] }
+  - { at: 2, rewards: [ { line: l, one_of: [ { weight: 1, kind: item, code: other, amount: 1 },
+                                             { weight: 1, kind: item, code: badge, amount: 1 } ] } ] }
+  - at: 9
+    rewards:
+    - { line: l, kind: item, code: other, amount: 1, budget: gold,
+        at_cap: { substitute: { kind: item, code: badge, amount: 1 } } }
+",
+    );
+    let message = "grants item/badge from no budget, while gold caps it elsewhere";
+    // The code `other` is capped by the last line as well.
+    let other = "grants item/other from no budget, while gold caps it elsewhere";
+    let expected = [
+        format!("tasks[1].milestones[0].rewards[0]: {message}"),
+        format!("tasks[1].milestones[1].rewards[0].one_of[0]: {other}"),
+        format!("tasks[1].milestones[1].rewards[0].one_of[1]: {message}"),
+        format!("tasks[1].milestones[2].rewards[0].at_cap.substitute: {message}"),
+    ];
+    assert_eq!(warnings(&file, ""), expected);
+    // The same warnings once, although the tasks in force say the same.
+    assert_eq!(warnings(&file, &file), expected);
+}
+
+#[test]
+fn a_budget_is_compared_with_the_tasks_in_force_that_its_file_does_not_replace() {
+    let uncapped = "- { id: b, kind: ordinary, objective: { on: x, target: 1 },
+    rewards: [ { line: l, kind: item, code: badge, amount: 1 } ] }
+";
+    let capped = uncapped.replace("amount: 1", "amount: 1, budget: gold, at_cap: wait");
+    let (old, only_b) = (capped_beside(uncapped), format!("tasks:\n{uncapped}"));
+    assert_eq!(
+        warnings(&capped_beside(""), &only_b),
+        [
+            "tasks[0].rewards[0].budget: gold does not count item/badge of task b, which names no budget"
+        ]
+    );
+    assert_eq!(
+        warnings(&only_b, &capped_beside("")),
+        ["tasks[0].rewards[0]: grants item/badge from no budget, while gold caps it elsewhere"]
+    );
+    assert_eq!(warnings(&capped_beside(&capped), &old), Vec::<String>::new());
 }

@@ -7,7 +7,8 @@ use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::{Catalogue, CatalogueTask};
 use crate::ids::TaskId;
 use crate::user_tasks::event::{Event, Reward};
-use crate::user_tasks::state::{ClaimableMilestone, RewardState, UserTasks};
+use crate::user_tasks::reward_state::RewardState;
+use crate::user_tasks::state::{ClaimableMilestone, UserTasks};
 
 /// The reason why a command was rejected. Part of the rules: tests compare it, clients see it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::claim::Rejection;
 use crate::action::{Acknowledgement, Verdict};
 use crate::user_tasks::event::{Event, Reward};
-use crate::user_tasks::state::{Grant, RewardState, UserTasks};
+use crate::user_tasks::reward_state::{RewardState, RewardTransition};
+use crate::user_tasks::state::{Grant, UserTasks};
 
 /// Returns the event of an acknowledgement. One that changes nothing is recorded as well, so that a
 /// payer's mistake can be found.
@@ -19,7 +20,7 @@ pub(super) fn acknowledge(
     let Acknowledgement { grant: named, verdict } = acknowledgement;
     let delivered = *verdict == Verdict::Delivered;
     let refusal = match grant {
-        Some(grant) => ignores(grant.state, delivered),
+        Some(grant) => grant.state.after(transition(verdict)).err(),
         None => Some("the user has no such grant"),
     };
     match (grant, refusal) {
@@ -46,23 +47,11 @@ pub fn decide_repeated_acknowledgement(
     matches!(fact, Event::RewardDelivered { .. }).then_some(fact)
 }
 
-/// The reason why an acknowledgement changes nothing; `None` if it changes the state. A delivery is
-/// final. A failure is not: the payer may have answered late.
-fn ignores(state: RewardState, delivered: bool) -> Option<&'static str> {
-    match (state, delivered) {
-        (RewardState::Claimed | RewardState::Delivering, _) | (RewardState::Failed, true) => None,
-        (RewardState::Claimable, _) => Some("the reward is not claimed, and was not handed over"),
-        (RewardState::Waiting, _) => {
-            Some("the reward waits for its budget, and was not handed over")
-        }
-        (RewardState::Refused, _) => Some("the reward's budget was used up: it was not granted"),
-        (RewardState::Delivered, true) => Some("the reward was said to be delivered before"),
-        (RewardState::Delivered, false) => Some("the reward was delivered, which is final"),
-        (RewardState::Failed, false) => Some("the reward has failed before"),
-        (RewardState::Expired | RewardState::Forfeited, _) => {
-            Some("the reward was not claimed in time, and was not handed over")
-        }
-        (RewardState::Revoked, _) => Some("the reward was revoked, which is final"),
+/// The transition that a payer's answer makes.
+fn transition(verdict: &Verdict) -> RewardTransition {
+    match verdict {
+        Verdict::Delivered => RewardTransition::Confirm,
+        Verdict::Failed { .. } => RewardTransition::Fail,
     }
 }
 
@@ -77,7 +66,8 @@ fn settled(grant: &Grant, verdict: Verdict, at: Timestamp) -> Event {
 /// Decides which of these rewards are noted as handed over: those that are claimed.
 pub fn decide_deliveries_started(state: &UserTasks, rewards: &[Reward]) -> Vec<Event> {
     let is_waiting = |reward: &&Reward| {
-        state.grants.get(&reward.grant).is_some_and(|grant| grant.state == RewardState::Claimed)
+        let grant = state.grants.get(&reward.grant);
+        grant.is_some_and(|grant| grant.state.after(RewardTransition::HandOver).is_ok())
     };
     let started = |reward: &Reward| Event::DeliveryStarted { reward: reward.clone() };
     rewards.iter().filter(is_waiting).map(started).collect()
@@ -93,13 +83,13 @@ pub fn decide_deliveries_settled(
     let news = |(id, verdict): &(Uuid, Verdict)| {
         let grant = state.grants.get(id)?;
         let delivered = *verdict == Verdict::Delivered;
-        match ignores(grant.state, delivered) {
-            None => Some(settled(grant, verdict.clone(), at)),
-            Some(reason) if delivered && grant.state == RewardState::Revoked => {
+        match grant.state.after(transition(verdict)) {
+            Ok(_) => Some(settled(grant, verdict.clone(), at)),
+            Err(reason) if delivered && grant.state == RewardState::Revoked => {
                 let (grant, reason) = (id.to_string(), reason.to_owned());
                 Some(Event::AcknowledgementIgnored { grant, delivered, reason, at })
             }
-            Some(_) => None,
+            Err(_) => None,
         }
     };
     settled_grants.iter().filter_map(news).collect()
@@ -114,20 +104,12 @@ pub(super) fn redeliver(
     (even_if_delivered, keeps_payer): (bool, bool),
 ) -> Result<Event, Rejection> {
     let grant = state.grants.get(&id).ok_or(Rejection::UnknownGrant { grant: id })?;
-    let (stays_delivered, stays_delivering) = match grant.state {
-        RewardState::Claimed | RewardState::Failed => (false, false),
-        RewardState::Delivering => (false, true),
-        RewardState::Delivered if even_if_delivered => (true, false),
-        state @ (RewardState::Delivered
-        | RewardState::Claimable
-        | RewardState::Waiting
-        | RewardState::Refused
-        | RewardState::Expired
-        | RewardState::Forfeited
-        | RewardState::Revoked) => {
-            return Err(Rejection::NotRedeliverable { grant: id, state });
-        }
-    };
+    let before = grant.state;
+    let after = before
+        .after(RewardTransition::Redeliver { even_if_delivered })
+        .map_err(|_| Rejection::NotRedeliverable { grant: id, state: before })?;
+    let stays_delivered = after == RewardState::Delivered;
+    let stays_delivering = after == RewardState::Delivering;
     let (reward, by, reason) = (grant.reward.clone(), by.to_owned(), reason.to_owned());
     Ok(Event::RedeliveryRequested {
         reward,

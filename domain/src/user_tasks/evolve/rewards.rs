@@ -3,19 +3,11 @@
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::ClaimMode;
 use crate::user_tasks::event::{Budgeted, Reward, UnclaimedRewards};
+use crate::user_tasks::reward_state::{RewardState, RewardTransition};
 use crate::user_tasks::state::{
-    ClaimableMilestone, GrantedLine, ReachedMilestone, RewardState, TaskState, UserTasks,
-    WaitingMilestone,
+    ClaimableMilestone, GrantedLine, ReachedMilestone, TaskState, UserTasks, WaitingMilestone,
 };
 use crate::user_tasks::terms::Lapsed;
-
-/// The state of a reward when it is granted.
-fn granted_state(mode: ClaimMode) -> RewardState {
-    match mode {
-        ClaimMode::Manual => RewardState::Claimable,
-        ClaimMode::Automatic => RewardState::Claimed,
-    }
-}
 
 /// Returns the rewards of a milestone when it is reached, each with its state: the granted, the
 /// waiting and the refused.
@@ -24,7 +16,7 @@ pub fn outcomes<'e>(
     rewards: &'e [Reward],
     budgeted: Option<&'e Budgeted>,
 ) -> impl Iterator<Item = (&'e Reward, RewardState)> + Clone {
-    let granted = rewards.iter().map(move |reward| (reward, granted_state(mode)));
+    let granted = rewards.iter().map(move |reward| (reward, RewardState::granted(mode)));
     let waiting = budgeted.map_or(&[][..], |budgeted| &budgeted.waiting);
     let refused = budgeted.map_or(&[][..], |budgeted| &budgeted.refused);
     let waiting = waiting.iter().map(|reward| (reward, RewardState::Waiting));
@@ -70,7 +62,7 @@ pub(super) fn grant_waiting(state: &mut UserTasks, waited: &UnclaimedRewards) {
     let task = state.tasks.entry(waited.task.clone()).or_default();
     remove_waiting(task, &waited.period.key, waited.milestone);
     for reward in &waited.rewards {
-        set_state(state, reward, RewardState::Claimed);
+        change(state, reward, RewardTransition::GrantFromBudget);
     }
 }
 
@@ -106,7 +98,7 @@ pub(super) fn lapse(state: &mut UserTasks, unclaimed: &UnclaimedRewards, lapsed:
     let task = state.tasks.entry(unclaimed.task.clone()).or_default();
     remove_claimable(task, &unclaimed.period.key, unclaimed.milestone);
     for reward in &unclaimed.rewards {
-        set_state(state, reward, lapsed.state());
+        change(state, reward, lapsed.transition());
     }
 }
 
@@ -121,8 +113,9 @@ pub(super) fn remove_claimable(task: &mut TaskState, key: &PeriodKey, milestone:
     }
 }
 
-/// Sets the state of a granted reward, wherever it is remembered.
-pub(super) fn set_state(user: &mut UserTasks, reward: &Reward, state: RewardState) {
+/// Sets the state of a granted reward to the target of a transition, wherever it is remembered.
+pub(super) fn change(user: &mut UserTasks, reward: &Reward, transition: RewardTransition) {
+    let state = transition.target();
     if let Some(grant) = user.grants.get_mut(&reward.grant) {
         grant.state = state;
     }

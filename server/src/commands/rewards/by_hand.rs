@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use plaudit_domain::catalogue::definition::Payout;
-use plaudit_domain::user_tasks::{Change, RewardState};
+use plaudit_domain::user_tasks::Change;
 use plaudit_event_store::hand_answers::GrantedByHand;
 use plaudit_event_store::rewards::handed_over::{self, MAY_BE_PAID};
 use plaudit_event_store::{HandChange, deliveries};
@@ -88,9 +88,7 @@ pub async fn revoke(
             continue;
         };
         let change = Change::Revoke { grant, whole_milestone };
-        // Only an unclaimed reward has a milestone that must be revoked as a whole.
-        let unclaimed = entry.row.state == RewardState::Claimable;
-        let reward = Some(entry.row.reward).filter(|_| unclaimed);
+        let reward = entry.revoked_with_milestone().cloned();
         match corrector.correct(&entry.user, (change, reward), why).await? {
             Ok(receipt) => {
                 if let HandChange::RewardsRevoked { grants } = receipt.change {

@@ -7,7 +7,8 @@ use crate::catalogue::definition::Payout;
 use crate::user_tasks::correction::{Correction, by_hand};
 use crate::user_tasks::decide::{Rejection, settle};
 use crate::user_tasks::event::{Event, Reward, grant_id};
-use crate::user_tasks::state::{ClaimableMilestone, Grant, RewardState, UserTasks};
+use crate::user_tasks::reward_state::{RewardState, RewardTransition};
+use crate::user_tasks::state::{ClaimableMilestone, Grant, UserTasks};
 
 /// Returns the event of a reward that is granted by hand; none if it was granted before.
 pub(super) fn grant(
@@ -41,58 +42,47 @@ pub(super) fn revoke(
     let grant = state.grants.get(&id).ok_or(Rejection::UnknownGrant { grant: id })?;
     let refused = |state, reason| Err(Rejection::NotRevocable { grant: id, state, reason });
     let (by, reason, at) = (correction.by.clone(), correction.reason.clone(), correction.at);
+    let current = match grant.state {
+        RewardState::Claimable => grant_lapse(state, grant, at).unwrap_or(RewardState::Claimable),
+        other => other,
+    };
+    if let Err(reason) = current.after(RewardTransition::Revoke) {
+        return refused(current, reason);
+    }
     let mut events = Vec::new();
     let (rewards, unclaimed) = match grant.state {
-        RewardState::Claimed | RewardState::Failed => (vec![grant.reward.clone()], false),
-        RewardState::Claimable => match (milestone_of(state, grant), grant_lapse(state, grant, at))
-        {
-            (_, Some(RewardState::Claimed)) => {
-                events = settle::settle_rewards(state, at);
-                (vec![grant.reward.clone()], false)
-            }
-            (_, Some(lapsed)) => return refused(lapsed, "it was not claimed in time"),
-            (Some(milestone), None) if milestone.rewards.len() > 1 && !whole_milestone => {
+        RewardState::Claimable if current == RewardState::Claimable => {
+            let milestone = milestone_of(state, grant);
+            if milestone.is_some_and(|m| m.rewards.len() > 1) && !whole_milestone {
                 return refused(
-                    grant.state,
+                    current,
                     "the rewards of its milestone can only be claimed together; revoke the whole milestone, \
                      or this one once they are claimed",
                 );
             }
-            (milestone, None) => {
-                let rewards = milestone.map(|milestone| milestone.rewards.clone());
-                (rewards.unwrap_or_else(|| vec![grant.reward.clone()]), true)
-            }
-        },
-        RewardState::Delivering => {
-            return refused(
-                grant.state,
-                "it was handed to the paying system, which may have paid it; once it has failed, it can be \
-                 revoked",
-            );
+            let rewards = milestone.map(|milestone| milestone.rewards.clone());
+            (rewards.unwrap_or_else(|| vec![grant.reward.clone()]), true)
         }
-        RewardState::Delivered => return refused(grant.state, "it is paid, which is final"),
-        RewardState::Expired | RewardState::Forfeited => {
-            return refused(grant.state, "it was not claimed in time");
+        RewardState::Claimable => {
+            events = settle::settle_rewards(state, at);
+            (vec![grant.reward.clone()], false)
         }
         RewardState::Waiting => match waiting_with(state, grant) {
             None => {
                 return refused(
-                    grant.state,
+                    current,
                     "it waits for its budget behind many others; revoke those that wait for longer first",
                 );
             }
             Some(rewards) if rewards.len() > 1 && !whole_milestone => {
                 return refused(
-                    grant.state,
+                    current,
                     "the rewards of its milestone wait for their budgets together; revoke the whole milestone",
                 );
             }
             Some(rewards) => (rewards.to_vec(), false),
         },
-        RewardState::Refused => {
-            return refused(grant.state, "it was never granted, because its budget was used up");
-        }
-        RewardState::Revoked => return refused(grant.state, "that was done before"),
+        _ => (vec![grant.reward.clone()], false),
     };
     let Reward { task, version, period, milestone, .. } = grant.reward.clone();
     events.push(Event::RewardsRevoked {
