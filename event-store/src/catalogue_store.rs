@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::backfills::OpenBackfills;
 use crate::batch::{Incoming, Item};
 use crate::error::ExecuteError;
-use crate::executor::off_the_runtime;
+use crate::off_the_runtime::off_the_runtime;
 use crate::{catalogue_revision, instant};
 
 pub use crate::author::Author;

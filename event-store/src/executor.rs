@@ -25,6 +25,7 @@ use crate::catalogue_store::{CatalogueStore, InForce};
 use crate::clock::Clock;
 use crate::error::ExecuteError;
 use crate::lanes::{self, Contention, LaneWait, LockOutcome, Locked};
+use crate::off_the_runtime::off_the_runtime;
 use crate::pool::{self, Borrowed};
 use crate::states::{NeededUsers, RecentUsers, UserFaults};
 use crate::{
@@ -405,14 +406,4 @@ fn budget_held(part: Part<'_>, catalogue: &Catalogue) -> ExecuteError {
         lanes = part.lanes();
     }
     ExecuteError::LanesBusy(Contention::BudgetHeld(lanes))
-}
-
-/// Runs CPU-bound code without blocking other tasks of the runtime.
-pub fn off_the_runtime<T>(compute: impl FnOnce() -> T) -> T {
-    use tokio::runtime::{Handle, RuntimeFlavor};
-    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(compute),
-        // A current-thread runtime has no other thread for its tasks.
-        _ => compute(),
-    }
 }

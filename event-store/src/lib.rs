@@ -23,6 +23,7 @@ pub mod instant;
 pub mod lanes;
 mod log;
 mod metadata;
+mod off_the_runtime;
 pub mod operations;
 pub mod parked;
 pub mod pool;
@@ -57,6 +58,7 @@ pub use batch::{
 pub use checkpoints::advance as move_checkpoints;
 pub use clock::Clock;
 pub use error::ExecuteError;
-pub use executor::{Executor, off_the_runtime};
+pub use executor::Executor;
 pub use metadata::Metadata;
+pub use off_the_runtime::off_the_runtime;
 pub use queue::{BusyLane, CommandQueue, Submission};

@@ -11,7 +11,7 @@ use super::fit::{CatalogueConflict, check_fit};
 use super::{read, status_from, status_text};
 use crate::author::Author;
 use crate::error::ExecuteError;
-use crate::executor::off_the_runtime;
+use crate::off_the_runtime::off_the_runtime;
 use crate::{backfills, catalogue_revision};
 
 /// The effect of a publication on one task.

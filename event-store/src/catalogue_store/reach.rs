@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row as _};
 
-use crate::executor::off_the_runtime;
+use crate::off_the_runtime::off_the_runtime;
 use crate::states::{UserRow, undecodable};
 
 /// The users with progress in a task, by the effect of a new version on their current period. All

@@ -218,8 +218,8 @@ fn merge(before: Answer, now: Answer) -> Answer {
         | (
             before @ Answer::ResolveParked(Ok(ResolveAnswer::Resolved { .. })),
             Answer::ResolveParked(Ok(ResolveAnswer::NotParked)),
-        ) => before,
-        (before @ Answer::Settle(Ok(_)), Answer::Settle(Ok(Settled { events: 0 }))) => before,
+        )
+        | (before @ Answer::Settle(Ok(_)), Answer::Settle(Ok(Settled { events: 0 }))) => before,
         (Answer::ClaimAll(Ok(before)), Answer::ClaimAll(Ok(now))) => {
             Answer::ClaimAll(Ok(merge_claims(before.receipts, now)))
         }
