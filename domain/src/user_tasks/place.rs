@@ -64,9 +64,10 @@ pub(crate) fn place<'a>(
     let (period, open) = containing.map_or_else(
         || {
             let fitted = fit(stored, closed, at, |at| current.period_at(at, zones));
-            // A key is given once, even if the boundaries have moved since.
+            // A key is given once, even if the boundaries have moved since. Between two periods
+            // whose keys leave none for `at`, the period with the key lasts until `at` as well.
             let open = stored.iter().find(|p| p.period.key == fitted.key);
-            (open.map_or(fitted, |open| open.period.clone()), open)
+            (open.map_or(fitted.clone(), |open| joined(&open.period, &fitted)), open)
         },
         |open| (open.period.clone(), Some(open)),
     );
@@ -111,6 +112,16 @@ pub(crate) fn place<'a>(
     let next_is_open = stored.iter().any(|p| p.period.starts_at == period.ends_at);
     let carries_over = carries_over && !next_is_open;
     Place { amnesties, version, period, closes_at, open, carried, carries_over }
+}
+
+/// Returns the period with the key of both, from the earlier beginning to the later end.
+fn joined(one: &Period, other: &Period) -> Period {
+    Period {
+        key: one.key.clone(),
+        // No beginning is before all others, and no end after them.
+        starts_at: one.starts_at.min(other.starts_at),
+        ends_at: one.ends_at.zip(other.ends_at).map(|(one, other)| one.max(other)),
+    }
 }
 
 /// Returns the surplus of the period right before `period`; 0 if nothing was counted in that one.
