@@ -123,6 +123,21 @@ pub async fn lock(
     }
 }
 
+/// Locks those lanes that are free, without a wait, and returns them. Returns none while another
+/// session locks all lanes.
+pub async fn lock_free(
+    lanes: &BTreeSet<Lane>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<BTreeSet<Lane>> {
+    let sql = try_sql(&array_of(lanes));
+    let rows = connection.fetch_all(sqlx::raw_sql(&sql)).await?;
+    let Some((gate, locks)) = rows.split_first() else { return Err(sqlx::Error::RowNotFound) };
+    Ok(match contention_of(gate, locks)? {
+        Contention::Held(held) => lanes.difference(&held).copied().collect(),
+        Contention::GateClosed | Contention::BudgetHeld(_) => BTreeSet::new(),
+    })
+}
+
 /// Locks all lanes, ahead of every batch that has not begun. The caller limits the wait by
 /// `statement_timeout`: all locks are taken by one statement.
 pub async fn lock_all(lanes: &BTreeSet<Lane>, connection: &mut PgConnection) -> sqlx::Result<()> {

@@ -1,6 +1,7 @@
 //! Hands rewards over to a topic whose payer confirms nothing, without an event before each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::ExecuteError;
@@ -12,6 +13,11 @@ use plaudit_event_store::rewards::RewardPlace;
 use plaudit_followers::bounded::{CALL_MAX, begin, within};
 
 use super::Desk;
+
+/// Time limit for waiting for lanes that other sessions hold. Batches hold theirs for milliseconds.
+const LANE_WAIT: Duration = Duration::from_millis(800);
+/// Interval between tries. Nothing is locked in between.
+const LANE_RETRY_AFTER: Duration = Duration::from_millis(10);
 
 impl Desk {
     /// Stores how far these deliveries reach, and leaves out revoked rewards: the form of
@@ -26,58 +32,49 @@ impl Desk {
         Ok(due.into_iter().filter(|due| !revoked.contains(&due.reward.grant)).collect())
     }
 
-    /// Stores the last place of each lane. Returns the lanes that another writer holds.
+    /// Stores the last place of each lane. Returns the lanes that another writer holds for longer
+    /// than [`LANE_WAIT`]; those known to be held are tried once only.
     async fn store_handoffs(
         &mut self,
         mut places: BTreeMap<Lane, RewardPlace>,
     ) -> Result<BTreeSet<Lane>, ExecuteError> {
-        let mut left_out = BTreeSet::new();
-        // What is found held is left out of the second try.
-        for _ in 0..2 {
-            if places.is_empty() {
-                return Ok(left_out);
+        let held = self.held();
+        self.handed_over.retain(|lane, _| held.contains(lane));
+        let give_up_at = Instant::now() + LANE_WAIT;
+        loop {
+            for lane in self.try_store_handoffs(&places).await? {
+                self.take_in(lane);
+                self.handed_over.extend(places.remove_entry(&lane));
             }
-            let marks: Vec<Handoff> = places
-                .iter()
-                .map(|(lane, up_to)| {
-                    let before = self.handed_over.get(lane).copied();
-                    Handoff { lane: *lane, up_to: *up_to, before }
-                })
-                .collect();
-            let Some(contention) = self.try_store_handoffs(&marks).await? else {
-                self.handed_over.retain(|lane, _| !places.contains_key(lane));
-                for lane in places.keys() {
-                    self.take_in(*lane);
-                }
-                self.handed_over.extend(places);
-                return Ok(left_out);
-            };
-            let error = ExecuteError::LanesBusy(contention.clone());
-            let Contention::Held(held) = contention else { return Err(error) };
-            for lane in held {
-                places.remove(&lane);
-                left_out.insert(lane);
-                self.leave_out(lane, &error);
+            let is_worth_waiting = places.keys().any(|lane| !self.stuck.has(*lane));
+            if !is_worth_waiting || Instant::now() >= give_up_at {
+                break;
             }
+            self.pause(LANE_RETRY_AFTER).await;
         }
-        left_out.extend(places.into_keys());
+        let left_out: BTreeSet<Lane> = places.into_keys().collect();
+        let error = ExecuteError::LanesBusy(Contention::Held(left_out.clone()));
+        left_out.iter().for_each(|lane| self.leave_out(*lane, &error));
         Ok(left_out)
     }
 
+    /// Stores the places of those lanes that are free, and returns these.
     async fn try_store_handoffs(
         &self,
-        marks: &[Handoff],
-    ) -> Result<Option<Contention>, ExecuteError> {
+        places: &BTreeMap<Lane, RewardPlace>,
+    ) -> Result<BTreeSet<Lane>, ExecuteError> {
+        let handoff = |(lane, up_to): (&Lane, &RewardPlace)| {
+            let before = self.handed_over.get(lane).copied();
+            Handoff { lane: *lane, up_to: *up_to, before }
+        };
+        let handoffs: Vec<Handoff> = places.iter().map(handoff).collect();
         let call = async {
             let mut connection = Borrowed::from(&self.pool).await?;
             let mut tx = begin(&mut connection).await?;
-            let contention = handoffs::begin(marks, &mut tx).await?;
-            match contention {
-                None => tx.commit().await?,
-                Some(_) => tx.rollback().await?,
-            }
+            let stored = handoffs::begin(&handoffs, &mut tx).await?;
+            tx.commit().await?;
             connection.give_back();
-            Ok::<_, sqlx::Error>(contention)
+            Ok::<_, sqlx::Error>(stored)
         };
         Ok(within(CALL_MAX, call).await?)
     }

@@ -6,18 +6,13 @@
 //! before it does, under the lane's lock, which a revocation holds as well.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::lanes::{self, Contention, LaneWait, LockOutcome};
+use crate::lanes;
 use crate::rewards::RewardPlace;
-
-/// Time limit for waiting for a lane that another session holds. Batches hold lanes for
-/// milliseconds.
-const LANE_WAIT: Duration = Duration::from_millis(250);
 
 /// A place up to which the rewards of a lane are about to be published.
 #[derive(Debug, Clone, Copy)]
@@ -30,27 +25,26 @@ pub struct Handoff {
     pub before: Option<RewardPlace>,
 }
 
-/// Stores handoffs, in the caller's transaction. Returns what kept lanes from being locked; the
-/// caller must then roll back, and nothing is stored.
+/// Stores the handoffs of those lanes that no other session holds, in the caller's transaction, and
+/// returns these lanes. It does not wait: a lane that is locked already would be kept from its
+/// writers meanwhile.
 pub async fn begin(
     handoffs: &[Handoff],
     connection: &mut PgConnection,
-) -> sqlx::Result<Option<Contention>> {
-    let lanes: BTreeSet<Lane> = handoffs.iter().map(|handoff| handoff.lane).collect();
-    match lanes::lock(&lanes, LaneWait::UpTo(LANE_WAIT), connection).await? {
-        LockOutcome::Locked(_) => {}
-        LockOutcome::Busy(contention) => return Ok(Some(contention)),
-    }
-    let in_lanes: Vec<i16> = handoffs.iter().map(|handoff| handoff.lane.0).collect();
-    let positions: Vec<i64> = handoffs.iter().map(|handoff| handoff.up_to.position).collect();
-    let ordinals: Vec<i32> = handoffs.iter().map(|handoff| handoff.up_to.ordinal).collect();
+) -> sqlx::Result<BTreeSet<Lane>> {
+    let lanes = handoffs.iter().map(|handoff| handoff.lane).collect();
+    let free = lanes::lock_free(&lanes, connection).await?;
+    let handoffs = || handoffs.iter().filter(|handoff| free.contains(&handoff.lane));
+    let in_lanes: Vec<i16> = handoffs().map(|handoff| handoff.lane.0).collect();
+    let positions: Vec<i64> = handoffs().map(|handoff| handoff.up_to.position).collect();
+    let ordinals: Vec<i32> = handoffs().map(|handoff| handoff.up_to.ordinal).collect();
     sqlx::query(include_str!("begin_handoffs.sql"))
         .bind(&in_lanes)
         .bind(&positions)
         .bind(&ordinals)
         .execute(&mut *connection)
         .await?;
-    let from: Vec<_> = handoffs.iter().map(|h| h.before.map(|before| before.position)).collect();
+    let from: Vec<_> = handoffs().map(|h| h.before.map(|before| before.position)).collect();
     sqlx::query(include_str!("end_handoffs.sql"))
         .bind(&in_lanes)
         .bind(&positions)
@@ -58,7 +52,7 @@ pub async fn begin(
         .bind(from)
         .execute(connection)
         .await?;
-    Ok(None)
+    Ok(free)
 }
 
 /// Returns the grants among these that wait in the table and may be with the broker already.
