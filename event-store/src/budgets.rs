@@ -15,6 +15,7 @@ use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use crate::lanes::LOCK_NOT_AVAILABLE;
+use crate::pool;
 use crate::purge;
 use crate::states::undecodable;
 
@@ -103,11 +104,16 @@ pub(crate) async fn lock<'k>(
         sqlx::query("select pg_advisory_xact_lock($1, lock) from unnest($2::integer[]) lock")
             .bind(LOCK_CLASS)
             .bind(locks.into_iter().collect::<Vec<_>>())
-            .execute(connection)
+            .execute(&mut *connection)
             .await;
     match locked {
         Ok(_) => {
             held.note(false);
+            // What follows in the transaction may wait for other locks for longer.
+            sqlx::query("select set_config('lock_timeout', $1, true)")
+                .bind(pool::LOCK_TIMEOUT)
+                .execute(connection)
+                .await?;
             Ok(true)
         }
         Err(sqlx::Error::Database(error))

@@ -53,6 +53,9 @@ const PROBING: &str = probing!("set");
 /// runs for longer has no reader.
 const REQUESTS: &str = concat!(probing!("set"), "; set statement_timeout = '30s'");
 
+/// The `lock_timeout` of [`SETTINGS`], for transactions that change it for a while.
+pub(crate) const LOCK_TIMEOUT: &str = "5s";
+
 /// Time limit for getting a connection from the pool.
 const ACQUIRE_MAX: Duration = Duration::from_secs(3);
 

@@ -115,7 +115,17 @@ impl<'b> RetryState<'b> {
             metrics::counter!("plaudit_batch_retries_total").increment(1);
             return Ok(());
         }
-        let ExecuteError::Unavailable(cause) = error else { return Err(error) };
+        let cause = match error {
+            ExecuteError::Unavailable(cause) => cause,
+            // The answers of a commit that may have taken effect are kept, and the same items are
+            // tried again.
+            ExecuteError::LanesBusy(contention) if self.unconfirmed.is_some() => {
+                let delay = self.backoff.next().ok_or(ExecuteError::LanesBusy(contention))?;
+                tokio::time::sleep(delay).await;
+                return Ok(());
+            }
+            error => return Err(error),
+        };
         // A commit that was sent may have taken effect. If it did, the next attempt sees its
         // effects, and the answers noted here are the true ones.
         if let Some(sent) = unconfirmed {

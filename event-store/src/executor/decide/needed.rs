@@ -305,7 +305,7 @@ mod tests {
     fn the_budgets_of_released_rewards_are_loaded() {
         let yaml = "{budgets: [{id: badges, limit: 5}],
           tasks: [{id: gifts, kind: ordinary, objective: {on: gift.sent, target: 1},
-                   rewards: [{line: badge, kind: item, code: gold, amount: 1, budget: badges}]}]}";
+                   rewards: [{line: badge, kind: item, code: gold, amount: 1, budget: badges, at_cap: wait}]}]}";
         let at = Timestamp::UNIX_EPOCH;
         let task = |definition: TaskDefinition| CatalogueTask {
             id: definition.id.clone(),
