@@ -34,22 +34,24 @@ const TOPIC_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Notice that the topic is missing.
 const TOPIC: Subject = Subject::Notice("topic");
 
-/// A share of the lanes, which has a sender of its own. While one sender waits for the database, the
+/// Half of the lanes, which has a sender of its own. While one sender waits for the database, the
 /// other publishes. They share nothing: a user's rewards are in one lane.
 #[derive(Debug, Clone, Copy)]
-pub struct Share {
+pub struct LaneHalf {
     index: usize,
-    /// The name of the problem that nothing of this share can be published.
+    /// The name of the problem that nothing of this half can be published.
     name: &'static str,
 }
 
-/// All shares.
-pub const SHARES: [Share; 2] =
-    [Share { index: 0, name: "kafka" }, Share { index: 1, name: "kafka, other lanes" }];
+/// Both halves.
+pub const LANE_HALVES: [LaneHalf; 2] = [
+    LaneHalf { index: 0, name: "kafka, even lanes" },
+    LaneHalf { index: 1, name: "kafka, odd lanes" },
+];
 
-impl Share {
+impl LaneHalf {
     fn has(self, lane: Lane) -> bool {
-        usize::try_from(lane.0).unwrap_or_default() % SHARES.len() == self.index
+        usize::try_from(lane.0).unwrap_or_default() % LANE_HALVES.len() == self.index
     }
 
     fn problem(self) -> Subject {
@@ -72,9 +74,9 @@ enum PublishError {
     Store(#[from] plaudit_event_store::ExecuteError),
 }
 
-/// Publishes the grants of a share of the lanes to the topic.
+/// Publishes the grants of half of the lanes to the topic.
 pub struct KafkaSender {
-    pub share: Share,
+    pub half: LaneHalf,
     pub desk: Desk,
     pub channel: KafkaChannel,
     pub publisher: Publisher,
@@ -97,7 +99,7 @@ impl KafkaSender {
             match self.round().await {
                 Ok(published) => {
                     waits = backoff();
-                    self.desk.health.resolve(&self.share.problem());
+                    self.desk.health.resolve(&self.half.problem());
                     if published == 0 {
                         self.look_for_topic().await;
                         self.desk.rest().await;
@@ -107,7 +109,7 @@ impl KafkaSender {
                     metrics::counter!("plaudit_delivery_failures_total").increment(1);
                     // Perhaps the topic was deleted.
                     self.topic = TopicState::Unknown;
-                    self.desk.health.report(self.share.problem(), error.to_string());
+                    self.desk.health.report(self.half.problem(), error.to_string());
                     self.desk.pause(waits.next().unwrap_or_default()).await;
                 }
             }
@@ -119,11 +121,44 @@ impl KafkaSender {
     /// further attempt.
     async fn round(&mut self) -> Result<usize, PublishError> {
         self.desk.store(vec![]).await?;
+        let due = self.next_due().await?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        self.find_topic().await?;
+        let due = match self.channel.ack {
+            Ack::None => self.desk.hand_over(due).await?,
+            Ack::Action | Ack::Response => self.desk.clear(due).await?,
+        };
+        let (mut reports, mut failures) = self.publish(due).await;
+        reports.extend(self.give_up(&mut failures).await);
+        let ended = reports.len();
+        count_attempts(&reports, failures.len());
+        self.desk.store(reports).await?;
+        let topic = self.publisher.topic().to_owned();
+        // If everything failed, and not for what the records are, the cause is not in single lanes.
+        if ended == 0
+            && let Some(place) = failures.iter().position(|failure| !is_final(&failure.cause))
+        {
+            return Err(PublishError::Kafka { topic, cause: failures.swap_remove(place).cause });
+        }
+        for Failure { due, cause } in failures {
+            let text = format!(
+                "rewards of lane {} are not published to the topic {topic}, and are tried again: {cause}",
+                due.lane
+            );
+            self.desk.health.report(about_lane(due.lane), text);
+        }
+        Ok(ended)
+    }
+
+    /// Reads what is due in the lanes of this sender.
+    async fn next_due(&mut self) -> Result<Vec<Due>, PublishError> {
         let mut lanes = self.desk.lanes();
-        lanes.retain(|lane| self.share.has(*lane));
+        lanes.retain(|lane| self.half.has(*lane));
         self.forget_lanes();
         if lanes.is_empty() {
-            return Ok(0);
+            return Ok(vec![]);
         }
         let per_lane = (ROUND / lanes.len()).clamp(*PER_LANE.start(), *PER_LANE.end());
         let per_lane = i64::try_from(per_lane).unwrap_or(i64::MAX);
@@ -132,88 +167,81 @@ impl KafkaSender {
             deliveries::next_in_order(&lanes, per_lane, connection).await
         };
         let mut due = self.desk.call(take).await?;
-        if due.is_empty() {
-            return Ok(0);
-        }
         self.begins.note_read(&due);
         self.failing.keep_first(&mut due, &self.desk.held());
-        self.find_topic().await?;
-        let due = match self.channel.ack {
-            Ack::None => self.desk.hand_over(due).await?,
-            Ack::Action | Ack::Response => self.desk.clear(due).await?,
-        };
+        Ok(due)
+    }
+
+    /// Sends records and waits for their outcomes. Returns the reports of those that the broker has,
+    /// and the first failure of each lane.
+    async fn publish(&mut self, due: Vec<Due>) -> (Vec<Report>, Vec<Failure>) {
         let began = (Timestamp::now(), Instant::now());
         let sent = self.publisher.publish(&due.iter().map(outgoing).collect::<Vec<_>>()).await;
-        let mut failures: BTreeMap<Lane, (Due, KafkaError)> = BTreeMap::new();
+        let mut failures: BTreeMap<Lane, Failure> = BTreeMap::new();
         let mut reports = Vec::with_capacity(due.len());
         for (due, sent) in due.into_iter().zip(sent) {
             match sent {
                 Sent::Stored(partition, offset) => {
+                    self.failing.ends(due.lane);
                     self.desk.health.resolve(&about_lane(due.lane));
                     reports.push(self.published(due, began, (partition, offset)));
                 }
-                Sent::Failed(cause) => drop(failures.entry(due.lane).or_insert((due, cause))),
+                Sent::Failed(cause) => {
+                    failures.entry(due.lane).or_insert(Failure { due, cause });
+                }
                 Sent::Held => {}
             }
         }
-        let mut failed: BTreeMap<Lane, KafkaError> = BTreeMap::new();
-        for (lane, (due, cause)) in failures {
-            match self.publish_alone(due, cause).await {
-                Ok(report) => reports.push(report),
-                Err(cause) => drop(failed.insert(lane, cause)),
-            }
-        }
-        let ended = reports.iter().map(|report| &report.due.lane);
-        self.failing.note(ended, failed.keys(), began.1);
-        let refused =
-            reports.iter().filter(|report| report.noted.state == DeliveryState::Failed).count();
-        let published = reports.len() - refused;
-        metrics::counter!("plaudit_rewards_published_total").increment(published as u64);
-        attempted("published", published);
-        attempted("refused", refused);
-        attempted("failed", failed.len());
-        self.desk.store(reports).await?;
-        let topic = self.publisher.topic().to_owned();
-        // If everything failed, the cause is not in a single lane.
-        if published + refused == 0
-            && let Some((_, cause)) = failed.pop_first()
-        {
-            return Err(PublishError::Kafka { topic, cause });
-        }
-        for (lane, cause) in failed {
-            let text = format!(
-                "rewards of lane {lane} are not published to the topic {topic}, and are tried again: {cause}"
-            );
-            self.desk.health.report(about_lane(lane), text);
-        }
-        Ok(published + refused)
+        (reports, failures.into_values().collect())
     }
 
-    /// Publishes a record by itself that the broker has refused for too long, and gives it up if it
-    /// is refused again. Before, it may have been refused because of others in its batch.
-    async fn publish_alone(&mut self, due: Due, cause: KafkaError) -> Result<Report, KafkaError> {
-        let began = (Timestamp::now(), Instant::now());
-        if !self.failing.is_given_up(due.lane, &cause, began.1) {
-            return Err(cause);
-        }
-        match self.publisher.publish(&[outgoing(&due)]).await.pop() {
-            Some(Sent::Stored(partition, offset)) => {
-                self.desk.health.resolve(&about_lane(due.lane));
-                Ok(self.published(due, began, (partition, offset)))
+    /// Publishes each record by itself that the broker has refused for too long, and gives it up if
+    /// it is refused again. Before, it may have been refused because of others in its batch.
+    async fn give_up(&mut self, failures: &mut Vec<Failure>) -> Vec<Report> {
+        let mut reports = Vec::new();
+        for Failure { due, cause } in std::mem::take(failures) {
+            let now = Instant::now();
+            let is_given_up = self.failing.fails(due.lane, due.reward.grant, &cause, now);
+            // Whatever fails otherwise now would take as long for each of the next ones.
+            let goes_on = failures.iter().all(|failure| is_final(&failure.cause));
+            if !is_given_up || !goes_on || !self.desk.may_send_from(due.lane) {
+                failures.push(Failure { due, cause });
+                continue;
             }
-            Some(Sent::Failed(cause)) if is_final(&cause) => {
-                self.desk.health.resolve(&about_lane(due.lane));
-                Ok(self.refused(due, began, &cause))
-            }
-            Some(Sent::Failed(cause)) => Err(cause),
-            Some(Sent::Held) | None => Err(cause),
+            let began = (Timestamp::now(), now);
+            let report = match self.publisher.publish(&[outgoing(&due)]).await.pop() {
+                Some(Sent::Stored(partition, offset)) => {
+                    self.published(due, began, (partition, offset))
+                }
+                Some(Sent::Failed(cause)) if is_final(&cause) => self.refused(due, began, &cause),
+                Some(Sent::Failed(cause)) => {
+                    failures.push(Failure { due, cause });
+                    continue;
+                }
+                Some(Sent::Held) | None => {
+                    failures.push(Failure { due, cause });
+                    continue;
+                }
+            };
+            self.failing.ends(report.due.lane);
+            self.desk.health.resolve(&about_lane(report.due.lane));
+            reports.push(report);
         }
+        reports
     }
 
     /// The outcome of a record that the broker refuses for good. Sent for ever, it would hold up its
     /// lane.
     fn refused(&self, due: Due, began: (Timestamp, Instant), cause: &KafkaError) -> Report {
         let reason = format!("the broker refuses the record for good: {cause}");
+        let (grant, user, topic) = (due.reward.grant, &due.user, self.publisher.topic());
+        if due.pays {
+            tracing::error!(%grant, %user, topic, "a reward can't be published, and has failed: {cause}; \
+                 redeliver it once the topic takes it");
+        } else {
+            tracing::error!(%grant, %user, topic, "the copy of a reward that a webhook pays can't be \
+                 published, and the topic will not get it: {cause}");
+        }
         let verdict = Some(Verdict::Failed { reason: reason.clone() });
         self.outcome(due, began, (DeliveryState::Failed, verdict), (Some(reason), None))
     }
@@ -296,6 +324,12 @@ impl KafkaSender {
     }
 }
 
+/// The first record of a lane that the broker did not take.
+struct Failure {
+    due: Due,
+    cause: KafkaError,
+}
+
 fn outgoing(due: &Due) -> Outgoing {
     let body = message::body(&due.user, &due.reward, Role::of(due));
     Outgoing { lane: due.lane, key: due.user.to_string(), body }
@@ -303,6 +337,16 @@ fn outgoing(due: &Due) -> Outgoing {
 
 fn about_lane(lane: Lane) -> Subject {
     Subject::Channel(format!("{KAFKA}/{lane}"))
+}
+
+fn count_attempts(reports: &[Report], failed: usize) {
+    let is_refused = |report: &&Report| report.noted.state == DeliveryState::Failed;
+    let refused = reports.iter().filter(is_refused).count();
+    let published = reports.len() - refused;
+    metrics::counter!("plaudit_rewards_published_total").increment(published as u64);
+    attempted("published", published);
+    attempted("refused", refused);
+    attempted("failed", failed);
 }
 
 fn attempted(result: &'static str, count: usize) {

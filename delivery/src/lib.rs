@@ -31,7 +31,7 @@ use channels::KAFKA;
 pub use event_topic::EventTopic;
 use kafka::publisher::Publisher;
 pub use kafka::publisher::Topic;
-use kafka::{Begins, FailingLanes, KafkaSender, SHARES, TopicState};
+use kafka::{Begins, FailingLanes, KafkaSender, LANE_HALVES, TopicState};
 use outbox::Outbox;
 use senders::Senders;
 use upkeep::Upkeep;
@@ -115,14 +115,14 @@ impl Delivery {
             let (executor, health) = (Arc::clone(executor), Arc::clone(&health));
             senders.desk(name, executor, pool.clone(), health, runner.held_lanes(), stop.clone())
         };
-        for share in SHARES {
+        for half in LANE_HALVES {
             let (desk, channel, publisher) =
                 (desk(KAFKA), channels.kafka.clone(), publisher.clone());
             let sender = move || {
                 let (desk, channel, publisher) = (desk.clone(), channel.clone(), publisher.clone());
                 let failing = FailingLanes::new(refused_for);
                 let (topic, begins) = (TopicState::Unknown, Begins::default());
-                KafkaSender { share, desk, channel, publisher, topic, failing, begins }.run()
+                KafkaSender { half, desk, channel, publisher, topic, failing, begins }.run()
             };
             let name = "a sender of the topic".to_owned();
             senders.tasks.spawn(supervise(

@@ -128,7 +128,7 @@ async fn an_event_that_cannot_be_read_concerns_its_user_only() {
     deliverer.until_problem(&[&format!("user {damaged}")]).await;
     deliverer.stop().await;
     world.make_readable(&damaged).await;
-    let deliverer = world.deliver();
+    let deliverer = world.deliver_in_new_process();
     let published = world.until_published(6).await;
     deliverer.until_well().await;
     deliverer.stop().await;

@@ -80,7 +80,7 @@ async fn ids(world: &World) -> Vec<Uuid> {
 async fn rule_16_what_arrived_before_an_earlier_reward_of_its_user_is_sent_again_behind_it() {
     let (world, long, short) = too_long_and_short().await;
     let deliverer = deliver(&world, None);
-    deliverer.until_problem(&["can't be published"]).await;
+    deliverer.until_problem(&["are not published"]).await;
     eventually("the second one has arrived", async || {
         ids(&world).await.contains(&short).then_some(())
     })
@@ -96,7 +96,7 @@ async fn rule_16_what_arrived_before_an_earlier_reward_of_its_user_is_sent_again
 async fn a_kafka_client_that_failed_for_good_is_replaced() {
     let (world, long, short) = too_long_and_short().await;
     let deliverer = deliver(&world, Some("enable.gapless.guarantee"));
-    deliverer.until_problem(&["can't be published"]).await;
+    deliverer.until_problem(&["are not published"]).await;
     until_ended_in_order(&world, deliverer, &long, &short).await;
 }
 
@@ -143,7 +143,7 @@ async fn rule_16_what_a_stopped_process_may_have_published_is_not_revoked() {
     let channels = Channels::parse(&channels.to_string()).unwrap();
     let options = DeliveryOptions { channels, ..world.options() };
     let deliverer = world.deliver_with(&options);
-    deliverer.until_problem(&["can't be published"]).await;
+    deliverer.until_problem(&["are not published"]).await;
     deliverer.stop().await;
     assert_eq!(world.events_of("ann").await, ["reward_granted", "reward_granted"]);
     let outcome = revoke(&world, &reward(&world, long).await).await;
@@ -167,6 +167,24 @@ async fn rule_16_what_a_stopped_process_may_have_published_is_not_revoked() {
     assert!(matches!(outcome, HandAnswer::Rejected(_)), "{outcome:?}");
     let events = world.events_of("ann").await;
     assert!(!events.contains(&"delivery_started".to_owned()), "{events:?}");
+}
+
+/// A redelivery is queued behind what the process may have published, so the log has to tell.
+#[tokio::test]
+async fn rule_16_a_redelivery_does_not_let_go_of_what_may_be_paid() {
+    let (world, long, _) = too_long_and_short().await;
+    let channels = json!([{"name": "kafka", "type": "kafka", "ack": "none"}]);
+    let channels = Channels::parse(&channels.to_string()).unwrap();
+    let options = DeliveryOptions { channels, ..world.options() };
+    let deliverer = world.deliver_with(&options);
+    deliverer.until_problem(&["are not published"]).await;
+    deliverer.stop().await;
+    world.redeliver("ann", long).await;
+    assert_eq!(states(&world, [long, long]).await[0].0, RewardState::Delivering);
+    let outcome = revoke(&world, &reward(&world, long).await).await;
+    assert!(matches!(outcome, HandAnswer::Rejected(_)), "{outcome:?}");
+    let events = world.events_of("ann").await;
+    assert_eq!(events[2..], ["delivery_started", "redelivery_requested"]);
 }
 
 async fn reward(world: &World, grant: Uuid) -> Reward {

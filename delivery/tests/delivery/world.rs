@@ -135,6 +135,12 @@ impl World {
         Deliverer::start(options, &self.executor, &self.pool)
     }
 
+    /// Delivers in another process, which knows nothing of what the one before met.
+    pub fn deliver_in_new_process(&self) -> Deliverer {
+        let executor = executor(&self.pool, self.executor.lane_count());
+        Deliverer::start(&self.options(), &executor, &self.pool)
+    }
+
     /// Delivers through a proxy to the database.
     pub async fn deliver_through_proxy(&self) -> (Deliverer, FaultProxy) {
         let (proxy, through) = test_cluster::fault_proxy(&self.url).await;

@@ -100,6 +100,7 @@ pub fn decide_batch<'b>(
         claimed_all: HashSet::new(),
         budgets_used: loaded.budgets,
         parked_queues: loaded.parked,
+        under_way: loaded.under_way,
         decided: DecidedBatch {
             changes: Changes::default(),
             newly_seen: Vec::new(),
@@ -161,6 +162,8 @@ struct BatchDecider<'c, 'b> {
     /// The amounts granted from the budgets, including those of this batch.
     budgets_used: BudgetsUsed,
     parked_queues: ParkedQueues,
+    /// Claimed grants that may be with the broker already, although no event says so.
+    under_way: BTreeSet<Uuid>,
     decided: DecidedBatch<'b>,
 }
 

@@ -65,6 +65,7 @@ pub async fn load(
         receipts: receipts::load(&needed.keys, tx).await?,
         hand_receipts: hand_receipts::load(&needed.requests, tx).await?,
         reversals: found_reversals,
+        under_way: BTreeSet::new(),
         claimed: HashMap::new(),
         more_claimable: HashSet::new(),
         budgets: used,

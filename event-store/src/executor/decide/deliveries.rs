@@ -2,7 +2,7 @@
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{
-    Command, Reward, RewardState, decide_command, decide_deliveries_settled,
+    Command, Event, Reward, RewardState, decide_command, decide_deliveries_settled,
     decide_deliveries_started,
 };
 use uuid::Uuid;
@@ -68,6 +68,13 @@ impl BatchDecider<'_, '_> {
         };
         rewards.iter().map(|reward| reward.grant).filter(is_revoked).collect()
     }
+
+    /// The event of a delivery that may be under way without one.
+    fn started_before(&mut self, user: &UserId, grant: &Uuid) -> Option<Event> {
+        let is_under_way = self.under_way.remove(grant);
+        let found = self.users.get(user)?.loaded.state.grants.get(grant)?;
+        is_under_way.then(|| Event::DeliveryStarted { reward: found.reward.clone() })
+    }
 }
 
 impl<'b> Decide<'b, StartDeliveries> for BatchDecider<'_, 'b> {
@@ -117,7 +124,10 @@ impl<'b> Decide<'b, Redeliver> for BatchDecider<'_, 'b> {
         let state = &self.users[user].loaded.state;
         Ok(match decide_command(state, &command, self.catalogue, &self.budgets_used) {
             Ok(decision) => {
-                self.note(item, user, decision.events);
+                // From now on only the log can tell that it may be paid: the delivery is queued
+                // again behind the place up to which the topic's sender may have published.
+                let events = self.started_before(user, grant).into_iter().chain(decision.events);
+                self.note(item, user, events.collect());
                 let lane = item.lane;
                 let seen = |identity| NewlySeen { lane, identity, sequence: None };
                 self.seen.extend(identity);

@@ -36,6 +36,8 @@ pub struct Loaded {
     /// Parked records that block users, and parked records to resolve.
     pub parked: ParkedQueues,
     pub past: LoadedPast,
+    /// Claimed grants that may be with the broker already, although no event says so.
+    pub under_way: BTreeSet<Uuid>,
 }
 
 /// The rows loaded for past actions.
@@ -79,6 +81,7 @@ impl Loaded {
         for grant in self.states.values_mut().flat_map(|loaded| loaded.state.grants.values_mut()) {
             if grant.state == RewardState::Claimed && under_way.contains(&grant.reward.grant) {
                 grant.state = RewardState::Delivering;
+                self.under_way.insert(grant.reward.grant);
             }
         }
     }
