@@ -135,7 +135,8 @@ async fn a_log_that_cannot_be_read_is_named_and_not_read_again_for_every_batch()
         payload = '{"type": "user_updated", "at": "2026-03-29T12:00:00Z", "zone": "UTC"}'
         where event_type = 'from_the_future'"#;
     sqlx::query(repair).execute(&store.pool).await.unwrap();
-    assert_eq!(claim(&store.executor).await, failed, "it is remembered for a while");
+    let remembered = claim(&store.executor).await;
+    assert!(remembered.is_err(), "it is remembered for a while");
     let claimed = claim(&store.another_executor()).await;
     assert!(claimed.is_ok(), "{claimed:?}");
 }

@@ -23,7 +23,7 @@ async fn publish(store: &Store, amount: i64) -> i64 {
 
 /// A dump that is restored brings back the tables as they were, identities included.
 const DUMP: &str = "
-    grant delete on task_versions to current_user;
+    grant delete, update on task_versions to current_user;
     create table dumped_catalogue as table catalogue;
     create table dumped_tasks as table tasks;
     create table dumped_versions as table task_versions";
