@@ -312,7 +312,7 @@ async fn send_many(
                 let user = &entry.user;
                 tracing::error!(%grant, %user, %why, "a grant can't be delivered again");
                 let detail = format!(
-                    "an internal error; `plaudit audit verify {user}` and the log say more"
+                    "an internal error; `plaudit audit history {user}` and the log say more"
                 );
                 refusals.push(json!({ "grant": grant, "detail": detail }));
             }

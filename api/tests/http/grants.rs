@@ -234,6 +234,8 @@ async fn rule_23_a_damaged_user_hinders_no_redelivery_of_others() {
     assert_eq!(answer.body["redelivered"].as_array().unwrap().len(), 2, "{}", answer.text);
     assert_eq!(answer.body["refused"].as_array().unwrap().len(), 1, "{}", answer.text);
     assert_eq!(answer.body["refused"][0]["grant"], json!(grants[1]));
+    let detail = answer.body["refused"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("`plaudit audit history ben`"), "{detail}");
     assert_eq!(answer.body["next"], Value::Null);
 }
 
