@@ -9,7 +9,7 @@ use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::{
-    Adjustment, Change, ClaimRejection, Correction, HandCommand, Rejection, Reward, Seed,
+    Adjustment, Change, Correction, HandCommand, Rejection, Reward, Seed,
 };
 use plaudit_event_store::hand_answers::{CorrectedProgress, GrantedByHand, RestoredStreak};
 use plaudit_event_store::{ByHand, HandAnswer, HandReceipt, Origin, RequestKey};
@@ -100,14 +100,12 @@ pub fn refused(rejection: &Rejection) -> Problem {
     let detail = rejection.to_string();
     let cause = match rejection {
         Rejection::UnknownTask { task } => return unknown_task(task),
-        Rejection::Claim(ClaimRejection::UnknownMilestone { .. }) => &causes::UNKNOWN_MILESTONE,
         Rejection::UnknownPeriod { .. } => &causes::UNKNOWN_PERIOD,
         Rejection::UnknownGrant { .. } => &causes::UNKNOWN_GRANT,
         Rejection::NoStreak { .. } => &causes::NO_STREAK,
         Rejection::NotRedeliverable { .. } => &causes::NOT_REDELIVERABLE,
         Rejection::NotRevocable { .. } => &causes::NOT_REVOCABLE,
-        // A claim is never made by hand.
-        Rejection::NotCorrectable { .. } | Rejection::Claim(_) => &causes::NOT_CORRECTABLE,
+        Rejection::NotCorrectable { .. } => &causes::NOT_CORRECTABLE,
     };
     if cause.status == axum::http::StatusCode::CONFLICT {
         Problem::Conflict { cause, detail }

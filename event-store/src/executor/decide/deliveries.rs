@@ -2,8 +2,8 @@
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{
-    Command, Reward, RewardState, decide_command, decide_deliveries_settled,
-    decide_deliveries_started,
+    Redelivery, Reward, RewardState, decide_deliveries_settled, decide_deliveries_started,
+    decide_redelivery,
 };
 use uuid::Uuid;
 
@@ -106,7 +106,7 @@ impl<'b> Decide<'b, Redeliver> for BatchDecider<'_, 'b> {
         if identity.is_some_and(|identity| self.seen.contains(&identity)) {
             return Ok(RedeliverAnswer::Accepted);
         }
-        let command = Command::Redeliver {
+        let redelivery = Redelivery {
             grant: *grant,
             by: by.clone(),
             reason: reason.clone(),
@@ -115,9 +115,9 @@ impl<'b> Decide<'b, Redeliver> for BatchDecider<'_, 'b> {
             keeps_payer: *keeps_payer,
         };
         let state = &self.users[user].loaded.state;
-        Ok(match decide_command(state, &command, self.catalogue, &self.budgets_used) {
-            Ok(decision) => {
-                self.note(item, user, decision.events);
+        Ok(match decide_redelivery(state, &redelivery) {
+            Ok(requested) => {
+                self.note(item, user, vec![requested]);
                 let lane = item.lane;
                 let seen = |identity| NewlySeen { lane, identity, sequence: None };
                 self.seen.extend(identity);
