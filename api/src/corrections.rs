@@ -4,16 +4,15 @@
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
-use jiff::Timestamp;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::{
-    Adjustment, Change, ClaimRejection, Correction, HandCommand, Rejection, Reward, Seed,
+    Adjustment, Change, Correction, HandCommand, Rejection, Reward, Seed,
 };
-use plaudit_event_store::{ByHand, HandAnswer, HandChange, HandReceipt, Origin, RequestKey};
-use serde::Serialize;
+use plaudit_event_store::hand_answers::{CorrectedProgress, GrantedByHand, RestoredStreak};
+use plaudit_event_store::{ByHand, HandAnswer, HandReceipt, Origin, RequestKey};
 use uuid::Uuid;
 
 use crate::auth::Caller;
@@ -90,9 +89,9 @@ pub async fn correct(
     }
 }
 
-/// Returns the problem for a stored receipt of another change than the one that its key names.
-pub fn other_change(change: &HandChange) -> Problem {
-    tracing::error!(?change, "a receipt is that of another change than its key names");
+/// Returns the problem for a stored receipt of a different change than its key names.
+pub fn other_change() -> Problem {
+    tracing::error!("a stored receipt belongs to a different change than its key names");
     Problem::Internal
 }
 
@@ -101,34 +100,18 @@ pub fn refused(rejection: &Rejection) -> Problem {
     let detail = rejection.to_string();
     let cause = match rejection {
         Rejection::UnknownTask { task } => return unknown_task(task),
-        Rejection::Claim(ClaimRejection::UnknownMilestone { .. }) => &causes::UNKNOWN_MILESTONE,
         Rejection::UnknownPeriod { .. } => &causes::UNKNOWN_PERIOD,
         Rejection::UnknownGrant { .. } => &causes::UNKNOWN_GRANT,
         Rejection::NoStreak { .. } => &causes::NO_STREAK,
         Rejection::NotRedeliverable { .. } => &causes::NOT_REDELIVERABLE,
         Rejection::NotRevocable { .. } => &causes::NOT_REVOCABLE,
-        // A claim is never made by hand.
-        Rejection::NotCorrectable { .. } | Rejection::Claim(_) => &causes::NOT_CORRECTABLE,
+        Rejection::NotCorrectable { .. } => &causes::NOT_CORRECTABLE,
     };
     if cause.status == axum::http::StatusCode::CONFLICT {
         Problem::Conflict { cause, detail }
     } else {
         Problem::NotFound { cause, detail }
     }
-}
-
-#[derive(Serialize)]
-struct CorrectionAnswer {
-    user: UserId,
-    task: TaskId,
-    period: PeriodKey,
-    position: String,
-    corrected_at: Timestamp,
-    credited: i64,
-    progress: i64,
-    target: i64,
-    milestones: Vec<i64>,
-    grants: Vec<Uuid>,
 }
 
 /// Builds the change from the task, the period and the fields of the body.
@@ -217,19 +200,6 @@ pub async fn reset(
     progress((state, request, caller), (user, task), headers, body, read_change).await
 }
 
-#[derive(Serialize)]
-struct RestoreAnswer {
-    user: UserId,
-    task: TaskId,
-    period: PeriodKey,
-    position: String,
-    corrected_at: Timestamp,
-    current: i64,
-    longest: i64,
-    milestones: Vec<i64>,
-    grants: Vec<Uuid>,
-}
-
 /// `POST /v1/users/{user}/tasks/{task}/restore`: fills a missed period of a streak, as a make-up
 /// does.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/restore", tag = "users", operation_id = "restore",
@@ -262,25 +232,10 @@ pub async fn restore(
         Ok(asked) => asked,
         Err(wrong) => return Err(unless_unknown(&state, &task, wrong).await),
     };
-    let (receipt, lane_head) =
+    let (receipt, at_or_after) =
         correct(&state, &user, (change, None), (&author, reason), held).await?;
-    let HandChange::StreakRestored { task, period, current, longest, reached, grants } =
-        receipt.change
-    else {
-        return Err(other_change(&receipt.change));
-    };
-    let answer = RestoreAnswer {
-        user,
-        task,
-        period,
-        position: receipt.position,
-        corrected_at: receipt.at,
-        current,
-        longest,
-        milestones: reached,
-        grants,
-    };
-    Ok(no_store_at(lane_head, &answer))
+    let answer = RestoredStreak::of(user, receipt).ok_or_else(other_change)?;
+    Ok(no_store_at(at_or_after, &answer))
 }
 
 async fn progress(
@@ -307,43 +262,10 @@ async fn progress(
         Ok(asked) => asked,
         Err(wrong) => return Err(unless_unknown(&state, &task, wrong).await),
     };
-    let (receipt, lane_head) =
+    let (receipt, at_or_after) =
         correct(&state, &user, (change, None), (&author, reason), held).await?;
-    let HandChange::ProgressCorrected { task, period, credited, progress, target, reached, grants } =
-        receipt.change
-    else {
-        return Err(other_change(&receipt.change));
-    };
-    let (position, corrected_at) = (receipt.position, receipt.at);
-    let answer = CorrectionAnswer {
-        user,
-        task,
-        period,
-        position,
-        corrected_at,
-        credited,
-        progress,
-        target,
-        milestones: reached,
-        grants,
-    };
-    Ok(no_store_at(lane_head, &answer))
-}
-
-#[derive(Serialize)]
-struct GrantAnswer {
-    user: UserId,
-    grant: Uuid,
-    task: TaskId,
-    period: PeriodKey,
-    milestone: i64,
-    line: String,
-    kind: String,
-    code: String,
-    amount: i64,
-    state: &'static str,
-    position: String,
-    granted_at: Timestamp,
+    let answer = CorrectedProgress::of(user, receipt).ok_or_else(other_change)?;
+    Ok(no_store_at(at_or_after, &answer))
 }
 
 /// `POST /v1/users/{user}/grants`: grants a reward that no task promised. It is delivered like any
@@ -374,24 +296,8 @@ pub async fn grant(
     body.finish()?;
     let payout = Payout { kind, code, amount };
     let change = Change::Grant { line: line.unwrap_or_else(|| author.key()), payout };
-    let (receipt, lane_head) =
+    let (receipt, at_or_after) =
         correct(&state, &user, (change, None), (&author, reason), held).await?;
-    let HandChange::RewardGranted { reward } = receipt.change else {
-        return Err(other_change(&receipt.change));
-    };
-    let answer = GrantAnswer {
-        user,
-        grant: reward.grant,
-        task: reward.task,
-        period: reward.period,
-        milestone: reward.milestone,
-        line: reward.line,
-        kind: reward.kind,
-        code: reward.code,
-        amount: reward.amount,
-        state: "claimed",
-        position: receipt.position,
-        granted_at: reward.reached_at,
-    };
-    Ok(no_store_at(lane_head, &answer))
+    let answer = GrantedByHand::of(user, receipt).ok_or_else(other_change)?;
+    Ok(no_store_at(at_or_after, &answer))
 }

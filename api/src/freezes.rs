@@ -76,7 +76,7 @@ pub async fn grant(
         HandAnswer::Rejected(rejection) => return Err(refused(&rejection)),
     };
     let HandChange::FreezesGranted { granted, dropped, freezes } = receipt.change else {
-        return Err(other_change(&receipt.change));
+        return Err(other_change());
     };
     let (position, granted_at) = (receipt.position, receipt.at);
     let answer = FreezesGranted { user, task, position, granted_at, granted, dropped, freezes };

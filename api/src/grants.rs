@@ -95,15 +95,15 @@ pub async fn revoke(
     body.finish()?;
     let change = Change::Revoke { grant, whole_milestone };
     let change = (change, entry.revoked_with_milestone().cloned());
-    let (receipt, lane_head) =
+    let (receipt, at_or_after) =
         correct(&state, &entry.user, change, (&author, reason), held).await?;
     let HandChange::RewardsRevoked { grants: revoked } = receipt.change else {
-        return Err(other_change(&receipt.change));
+        return Err(other_change());
     };
     let (lane, user, position, revoked_at) = (entry.lane, entry.user, receipt.position, receipt.at);
     let mut connection = state.operators.acquire().await?;
     let may_be_paid = handed_over::handed_over(lane, &user, &revoked, &mut connection).await?;
     let warning = (!may_be_paid.is_empty()).then_some(handed_over::MAY_BE_PAID);
     let answer = Revocation { grant, user, position, revoked_at, revoked, may_be_paid, warning };
-    Ok(no_store_at(lane_head, &answer))
+    Ok(no_store_at(at_or_after, &answer))
 }

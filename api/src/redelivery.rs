@@ -110,10 +110,10 @@ impl Request {
         pool: &PgPool,
         work: impl Future<Output = Answer<Value>>,
     ) -> Answer<Value> {
+        // Many redeliveries may end half done, so their request is recorded first, whatever becomes
+        // of the work. One is recorded unless it is refused.
+        let is_recorded_first = kind == OperationKind::RedeliverMany;
         let Some(key) = &self.idempotency_key else {
-            // Many redeliveries may end half done, so their request is recorded first. One is
-            // recorded unless it is refused.
-            let is_recorded_first = kind == OperationKind::RedeliverMany;
             if is_recorded_first {
                 operations::record(kind, subject, &self.author, pool).await?;
             }
@@ -123,6 +123,9 @@ impl Request {
             }
             return Ok(answer);
         };
+        if is_recorded_first {
+            operations::record_once(kind, subject, &self.author, key, pool).await?;
+        }
         let mut transaction = pool.begin().await?;
         let before =
             operations::begin(kind, subject, &self.author, key, DETACHED_MAX, &mut transaction)
@@ -213,6 +216,11 @@ pub async fn redeliver_many(
     let request = Arc::new(Request::read(request, &caller, &headers, &mut body)?);
     let filter = filter(&mut body);
     body.finish()?;
+    if let Some(after) = filter.after
+        && !deliveries::grant_exists(&state.operators, after).await?
+    {
+        return Err(unknown_after().into());
+    }
     let subject = subject(&filter);
     let many = send_many(Arc::clone(&state), Arc::clone(&request), filter, held);
     let answer = request.once(OperationKind::RedeliverMany, subject, &state, many).await?;
@@ -267,15 +275,17 @@ fn subject(filter: &Filter) -> String {
     named.collect::<Vec<_>>().join(" ")
 }
 
+fn unknown_after() -> InputError {
+    InputError::body("/after", "unknown grant; use `next` of the previous answer")
+}
+
 async fn send_many(
     state: Shared,
     request: Arc<Request>,
     filter: Filter,
     held: Held,
 ) -> Answer<Value> {
-    let page = deliveries::list(&state.operators, &filter).await?.ok_or_else(|| {
-        InputError::body("/after", "unknown grant; use `next` of the previous answer")
-    })?;
+    let page = deliveries::list(&state.operators, &filter).await?.ok_or_else(unknown_after)?;
     let item = |entry: &GrantEntry| Item {
         lane: entry.lane,
         work: request.work(entry, state.now()),
@@ -302,7 +312,7 @@ async fn send_many(
                 let user = &entry.user;
                 tracing::error!(%grant, %user, %why, "a grant can't be delivered again");
                 let detail = format!(
-                    "an internal error; `plaudit audit verify {user}` and the log say more"
+                    "an internal error; `plaudit audit history {user}` and the log say more"
                 );
                 refusals.push(json!({ "grant": grant, "detail": detail }));
             }

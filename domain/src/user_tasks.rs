@@ -17,14 +17,16 @@ mod terms;
 
 pub use crate::action::Verdict;
 pub use command::{
-    ActionInput, BackfillRelease, Command, HandCommand, ParkedVerdict, PastAction, Resolution,
+    ActionInput, BackfillRelease, Command, HandCommand, ParkedVerdict, PastAction, Redelivery,
+    Resolution,
 };
 pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited};
 pub use decide::{
-    ClaimRejection, ClaimRequest, ClaimedMilestone, Decision, Rejection, Unmoved, UnmovedReason,
-    decide_action, decide_backfill_release, decide_by_hand, decide_claim, decide_command,
-    decide_deliveries_settled, decide_deliveries_started, decide_parked_resolution,
-    decide_past_action, decide_repeated_acknowledgement, decide_settle, distinct_values,
+    ClaimRejection, ClaimRequest, ClaimedMilestone, CommandRejection, Decision, Rejection, Unmoved,
+    UnmovedReason, decide_action, decide_backfill_release, decide_by_hand, decide_claim,
+    decide_command, decide_deliveries_settled, decide_deliveries_started, decide_parked_resolution,
+    decide_past_action, decide_redelivery, decide_repeated_acknowledgement, decide_settle,
+    distinct_values,
     obstacles::{Obstacle, Outlook, outlook},
     streak::swept_at,
 };

@@ -7,7 +7,8 @@ use cqrs_es::{Aggregate, DomainEvent};
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::{BudgetsUsed, Catalogue};
 use plaudit_domain::user_tasks::{
-    ActionInput, Command, Event, Rejection, Seed, UserTasks, decide_action, decide_command, evolve,
+    ActionInput, Command, CommandRejection, Event, Seed, UserTasks, decide_action, decide_command,
+    evolve,
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +54,7 @@ impl Aggregate for UserTasksAggregate {
     const TYPE: &'static str = AGGREGATE_TYPE;
     type Command = AggregateCommand;
     type Event = StoredEvent;
-    type Error = Rejection;
+    type Error = CommandRejection;
     type Services = Arc<Catalogue>; // data, not a client: deciding does no I/O
 
     async fn handle(
@@ -61,7 +62,7 @@ impl Aggregate for UserTasksAggregate {
         command: AggregateCommand,
         catalogue: &Self::Services,
         sink: &EventSink<Self>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<(), CommandRejection> {
         let used = BudgetsUsed::default();
         let decision = match &command {
             AggregateCommand::Action { action, seed } => {

@@ -25,7 +25,7 @@ use uuid::Uuid;
 use crate::rewards::RewardPlace;
 
 pub use again::{QueuedAgain, queue_again};
-pub use listing::{Filter, GrantEntry, GrantPage, Listed, find, list};
+pub use listing::{Filter, GrantEntry, GrantPage, Listed, find, grant_exists, list};
 pub use new_payer::{NewPayer, PayerRoutes};
 pub use report::{GrantList, GrantReport};
 pub use settling::{

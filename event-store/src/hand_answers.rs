@@ -1,5 +1,5 @@
 //! The answers to changes by hand, as shown over HTTP and on the command line. Each is made of a
-//! receipt; there is none of the receipt of another change.
+//! receipt, and only of the receipt of its own change.
 
 use jiff::Timestamp;
 use plaudit_domain::calendar::PeriodKey;
@@ -26,7 +26,7 @@ pub struct CorrectedProgress {
 }
 
 impl CorrectedProgress {
-    /// Builds the answer; `None` if the receipt is that of another change.
+    /// Builds the answer; `None` if the receipt belongs to a different change.
     pub fn of(user: UserId, receipt: HandReceipt) -> Option<Self> {
         let HandReceipt { position, at: corrected_at, change } = receipt;
         let HandChange::ProgressCorrected {
@@ -72,7 +72,7 @@ pub struct RestoredStreak {
 }
 
 impl RestoredStreak {
-    /// Builds the answer; `None` if the receipt is that of another change.
+    /// Builds the answer; `None` if the receipt belongs to a different change.
     pub fn of(user: UserId, receipt: HandReceipt) -> Option<Self> {
         let HandReceipt { position, at: corrected_at, change } = receipt;
         let HandChange::StreakRestored {
@@ -120,7 +120,7 @@ pub struct GrantedByHand {
 }
 
 impl GrantedByHand {
-    /// Builds the answer; `None` if the receipt is that of another change.
+    /// Builds the answer; `None` if the receipt belongs to a different change.
     pub fn of(user: UserId, receipt: HandReceipt) -> Option<Self> {
         let HandChange::RewardGranted { reward } = receipt.change else { return None };
         Some(Self {

@@ -112,9 +112,31 @@ pub async fn record(
     Ok(())
 }
 
-/// Records an operation under an idempotency key, in a transaction that stays open until its answer
-/// is known. Returns `Some` with the stored answer if it was already done. A concurrent call with
-/// the same key waits until this transaction ends.
+/// Records an operation under an idempotency key, unless it is recorded already. Work that may end
+/// half done needs this before [`begin`], outside its transaction.
+pub async fn record_once(
+    kind: OperationKind,
+    subject: &str,
+    author: &Author,
+    idempotency_key: &str,
+    database: impl PgExecutor<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query(include_str!("operations/insert_once.sql"))
+        .bind(Uuid::now_v7())
+        .bind(&author.by)
+        .bind(kind.as_str())
+        .bind(subject)
+        .bind(author.reason.as_deref().unwrap_or(NO_REASON_GIVEN))
+        .bind(idempotency_key)
+        .execute(database)
+        .await?;
+    Ok(())
+}
+
+/// Records an operation under an idempotency key, unless [`record_once`] did, and locks the record
+/// in a transaction that stays open until the answer is known. Returns `Some` with the stored
+/// answer if the operation was already done. A concurrent call with the same key waits until this
+/// transaction ends.
 ///
 /// The transaction may be idle for as long as `work_max`: the work is done by others, and a session
 /// that PostgreSQL ended meanwhile would lose the record of it.
@@ -129,18 +151,7 @@ pub async fn begin(
     let idle_max = work_max + IDLE_SLACK;
     let sql = format!("set local idle_in_transaction_session_timeout = {}", idle_max.as_millis());
     transaction.execute(sqlx::raw_sql(&sql)).await?;
-    let inserted = sqlx::query(include_str!("operations/insert_once.sql"))
-        .bind(Uuid::now_v7())
-        .bind(&author.by)
-        .bind(kind.as_str())
-        .bind(subject)
-        .bind(author.reason.as_deref().unwrap_or(NO_REASON_GIVEN))
-        .bind(idempotency_key)
-        .execute(&mut *transaction)
-        .await?;
-    if inserted.rows_affected() > 0 {
-        return Ok(None);
-    }
+    record_once(kind, subject, author, idempotency_key, &mut *transaction).await?;
     let answer: Option<Json<Value>> = sqlx::query_scalar(include_str!("operations/answer.sql"))
         .bind(&author.by)
         .bind(kind.as_str())
@@ -148,7 +159,7 @@ pub async fn begin(
         .bind(idempotency_key)
         .fetch_one(transaction)
         .await?;
-    Ok(Some(answer.map_or(Value::Null, |answer| answer.0)))
+    Ok(answer.map(|answer| answer.0))
 }
 
 /// Stores the answer of an operation that [`begin`] recorded.

@@ -153,6 +153,7 @@ async fn grants_that_failed_are_delivered_again_in_steps_and_once_under_a_key() 
         (json!({"reason": reason, "since": "yesterday"}), "/since"),
         (json!({"reason": reason, "limit": 1001}), "/limit"),
         (json!({"reason": reason, "codes": "coin"}), "/codes"),
+        (json!({"reason": reason, "after": "00000000-0000-0000-0000-000000000000"}), "/after"),
     ] {
         let answer = api.post(&operator(), path, &body, &[]).await;
         answer.is_problem(400, "bad-input");
@@ -233,6 +234,8 @@ async fn rule_23_a_damaged_user_hinders_no_redelivery_of_others() {
     assert_eq!(answer.body["redelivered"].as_array().unwrap().len(), 2, "{}", answer.text);
     assert_eq!(answer.body["refused"].as_array().unwrap().len(), 1, "{}", answer.text);
     assert_eq!(answer.body["refused"][0]["grant"], json!(grants[1]));
+    let detail = answer.body["refused"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("`plaudit audit history ben`"), "{detail}");
     assert_eq!(answer.body["next"], Value::Null);
 }
 
@@ -255,6 +258,41 @@ async fn rule_24_a_redelivery_without_a_key_is_recorded_even_if_its_client_hangs
     held.rollback().await.unwrap();
 }
 
+/// The session that would store the answer ends before the work does.
+#[tokio::test]
+async fn rule_24_a_redelivery_of_many_with_a_key_is_recorded_even_if_it_has_no_answer() {
+    let api = Api::start().await;
+    let grant = claimed(&api, &["ann"]).await.remove(0);
+    fail(&api, "ann", &grant).await;
+    let (path, body, token) = ("/v1/grants/redeliver", json!({"reason": "a drill"}), operator());
+    let key = [("idempotency-key", "case-9")];
+    let held = api.hold_lanes().await;
+    let keyed = "from pg_stat_activity where datname = current_database()
+                 and state = 'idle in transaction' and query like 'select answer from operations%'";
+    let ended = async {
+        api.until(&format!("select exists (select {keyed})")).await;
+        let end = format!("select count(pg_terminate_backend(pid)) {keyed}");
+        let ended: i64 = sqlx::query_scalar(&end).fetch_one(&api.pool).await.unwrap();
+        assert_eq!(ended, 1);
+        held.rollback().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(api.post(&token, path, &body, &key), ended);
+    assert!(answer.status.is_server_error(), "{}", answer.text);
+    let recorded = "select count(*) from operations";
+    let recorded = || sqlx::query_scalar::<_, i64>(recorded).fetch_one(&api.pool);
+    assert_eq!(recorded().await.unwrap(), 1);
+
+    // A repeat finds no answer, so it sends what is still failed: nothing.
+    let again = api.post(&token, path, &body, &key).await;
+    assert_eq!(again.status, 200, "{}", again.text);
+    let third = api.post(&token, path, &body, &key).await;
+    assert_eq!((third.status.as_u16(), &third.body), (200, &again.body));
+    assert_eq!(recorded().await.unwrap(), 1);
+    let events = "select count(*) from events where event_type = 'redelivery_requested'";
+    let requested: i64 = sqlx::query_scalar(events).fetch_one(&api.pool).await.unwrap();
+    assert_eq!(requested, 1);
+}
+
 /// The lanes are held until the client is gone, so the work ends without it.
 #[tokio::test]
 async fn rule_24_a_redelivery_is_recorded_with_its_key_even_if_its_client_hangs_up() {
@@ -265,7 +303,7 @@ async fn rule_24_a_redelivery_is_recorded_with_its_key_even_if_its_client_hangs_
     let held = api.hold_lanes().await;
     let begun = "select exists (select from pg_stat_activity
                                 where datname = current_database() and state = 'idle in transaction'
-                                  and query like 'insert into operations%')";
+                                  and query like 'select answer from operations%')";
     api.post_and_hang_up(&path, "case-8", &body, begun).await;
     held.rollback().await.unwrap();
     api.until("select exists (select from operations where answer is not null)").await;

@@ -30,8 +30,8 @@ impl GrantPattern {
         fits(&self.kind, kind) && fits(&self.code, code)
     }
 
-    /// Returns true if this pattern surely matches whatever the other one matches. A pattern as a
-    /// text is matched like any other: what stands for its `*` stands for that of the other, too.
+    /// Returns true if this pattern surely matches whatever the other one matches. The other
+    /// pattern's `*` is matched as a character, which only a `*` here can match.
     pub fn covers(&self, other: &Self) -> bool {
         self.fits(&other.kind, &other.code)
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use backon::ExponentialBackoff;
 
+use super::Reply;
 use crate::waits;
 
 /// Number of failures in a row that opens the circuit.
@@ -44,13 +45,29 @@ impl Circuit {
         self.failures >= FAILURES_MAX
     }
 
+    /// Takes the answer to a message into account. Returns true if it shows that the endpoint
+    /// works.
+    pub fn learn(&mut self, reply: Reply, retry_after: Option<Duration>, now: Instant) -> bool {
+        match reply {
+            Reply::Accepted | Reply::Refused | Reply::Rejected => {
+                self.succeeds();
+                true
+            }
+            Reply::Unavailable => {
+                self.fails(retry_after, now);
+                false
+            }
+            Reply::Failed => false,
+        }
+    }
+
     /// Closes the circuit: the endpoint works.
-    pub fn succeeds(&mut self) {
+    fn succeeds(&mut self) {
         *self = Self { asked_at: self.asked_at, ..Self::new() };
     }
 
     /// Counts a failure, with the wait that the endpoint asked for, if any.
-    pub fn fails(&mut self, retry_after: Option<Duration>, now: Instant) {
+    fn fails(&mut self, retry_after: Option<Duration>, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         // Failures of messages that were on their way when the circuit opened do not extend the
         // wait.
@@ -84,6 +101,23 @@ mod tests {
         assert_eq!(circuit.allows(8, later), 0);
         circuit.succeeds();
         assert_eq!(circuit.allows(8, later), 8);
+    }
+
+    /// It shows neither that the endpoint works nor that it fails.
+    #[test]
+    fn an_attempt_that_failed_in_this_process_leaves_the_circuit_as_it_is() {
+        let (mut circuit, now) = (Circuit::new(), Instant::now());
+        for _ in 0..FAILURES_MAX {
+            assert!(!circuit.learn(Reply::Failed, None, now));
+        }
+        assert_eq!(circuit.allows(8, now), 8);
+        for _ in 0..FAILURES_MAX {
+            assert!(!circuit.learn(Reply::Unavailable, None, now));
+        }
+        assert!(!circuit.learn(Reply::Failed, None, now));
+        assert!(circuit.is_open());
+        assert!(circuit.learn(Reply::Rejected, None, now));
+        assert!(!circuit.is_open());
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub enum Reply {
     Rejected,
     /// No answer, or one about the endpoint as a whole.
     Unavailable,
+    /// The attempt failed in this process. This shows nothing about the endpoint, which may have
+    /// got the message.
+    Failed,
 }
 
 /// An attempt and its result.

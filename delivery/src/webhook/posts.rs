@@ -74,7 +74,7 @@ fn without_answer(error: &JoinError) -> Posted {
         error: Some(error.to_owned()),
         answer: None,
     };
-    Posted { reply: Reply::Rejected, retry_after: None, attempt }
+    Posted { reply: Reply::Failed, retry_after: None, attempt }
 }
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ mod tests {
         posts.add(due(2), std::future::pending());
         let (panicked, posted) = posts.next().await.unwrap();
         assert_eq!(panicked.reward.grant, Uuid::from_u128(1));
-        assert_eq!(posted.reply, Reply::Rejected);
+        assert_eq!(posted.reply, Reply::Failed);
         assert!(posted.attempt.error.unwrap().contains("a bug"));
         assert_eq!(posts.len(), 1);
         assert!(posts.try_next().is_none(), "the other one is still on its way");

@@ -222,7 +222,7 @@ impl WebhookSender {
                 let reason = attempt.error.clone().unwrap_or_default();
                 (DeliveryState::Failed, Some(Verdict::Failed { reason }))
             }
-            Reply::Rejected | Reply::Unavailable => (DeliveryState::Waiting, None),
+            Reply::Rejected | Reply::Unavailable | Reply::Failed => (DeliveryState::Waiting, None),
         };
         let noted = Noted {
             lane: due.lane,
@@ -250,16 +250,14 @@ impl WebhookSender {
                 Reply::Refused => "refused",
                 Reply::Rejected => "rejected",
                 Reply::Unavailable => "unavailable",
+                Reply::Failed => "failed",
             },
         );
         metrics::counter!(
             "plaudit_delivery_attempts_total", "channel" => name.clone(), "result" => result
         )
         .increment(1);
-        if reply == Reply::Unavailable {
-            circuit.fails(retry_after, Instant::now());
-        } else {
-            circuit.succeeds();
+        if circuit.learn(reply, retry_after, Instant::now()) {
             self.desk.health.resolve(&Subject::Channel(name.clone()));
         }
         if circuit.is_open() {

@@ -100,9 +100,10 @@ async fn two_processes_together_begin_no_more_messages_per_second_than_the_chann
     assert!(lasted >= Duration::from_millis(3_300), "{lasted:?}");
 }
 
-/// The sender stores answers and reads ahead between messages, which must not cost slots.
+/// The sender stores answers and reads ahead between messages. That this costs no slots is tested
+/// in `rate.rs`, without a clock.
 #[tokio::test]
-async fn as_many_messages_are_begun_per_second_as_the_channel_says() {
+async fn no_more_messages_are_begun_per_second_if_many_may_be_on_their_way() {
     let world = World::new().await;
     let users: Vec<String> = (0..100).map(|n| format!("u{n}")).collect();
     let users: Vec<&str> = users.iter().map(String::as_str).collect();
@@ -117,7 +118,6 @@ async fn as_many_messages_are_begun_per_second_as_the_channel_says() {
     let lasted = arrivals[arrivals.len() - 1].duration_since(arrivals[0]);
     // 199 pauses of 20 ms make four seconds. A slow machine may need longer.
     assert!(lasted >= Duration::from_millis(3_500), "{lasted:?}");
-    assert!(lasted <= Duration::from_secs(12), "{lasted:?}");
 }
 
 #[tokio::test]

@@ -47,22 +47,7 @@ pub enum Command {
         at: Timestamp,
     },
     /// Hand a reward to the paying system again.
-    Redeliver {
-        /// The grant.
-        grant: Uuid,
-        /// The operator.
-        by: String,
-        /// The reason.
-        reason: String,
-        /// The time at which the request arrived.
-        at: Timestamp,
-        /// True to hand it over even if it was delivered before: for a payer that has lost its
-        /// records.
-        even_if_delivered: bool,
-        /// True to send it by the channel that it was sent by before, if there is one, whatever the
-        /// settings say.
-        keeps_payer: bool,
-    },
+    Redeliver(Redelivery),
     /// Note that an operator released or discarded a parked record.
     ResolveParked(Resolution),
     /// Change something by hand.
@@ -89,6 +74,25 @@ pub enum HandCommand {
     },
     /// Change progress, a streak or grants.
     Correct(Correction),
+}
+
+/// A request of an operator to hand a reward to the paying system again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Redelivery {
+    /// The grant.
+    pub grant: Uuid,
+    /// The operator.
+    pub by: String,
+    /// The reason.
+    pub reason: String,
+    /// The time at which the request arrived.
+    pub at: Timestamp,
+    /// True to hand it over even if it was delivered before: for a payer that has lost its
+    /// records.
+    pub even_if_delivered: bool,
+    /// True to send it by the channel that it was sent by before, if there is one, whatever the
+    /// settings say.
+    pub keeps_payer: bool,
 }
 
 /// An action as it is put to the rules. Unlike a command it can't be rejected.

@@ -36,9 +36,12 @@ use crate::ids::{TaskId, UserId};
 
 use measure::Cause;
 
-pub use claim::{ClaimRejection, ClaimRequest, ClaimedMilestone, Rejection, decide_claim};
+pub use claim::{
+    ClaimRejection, ClaimRequest, ClaimedMilestone, CommandRejection, Rejection, decide_claim,
+};
 pub use delivery::{
-    decide_deliveries_settled, decide_deliveries_started, decide_repeated_acknowledgement,
+    decide_deliveries_settled, decide_deliveries_started, decide_redelivery,
+    decide_repeated_acknowledgement,
 };
 pub use measure::distinct_values;
 pub use unmoved::{Unmoved, UnmovedReason};
@@ -95,15 +98,15 @@ pub fn decide_past_action(
 ///
 /// # Errors
 ///
-/// A [`Rejection`]: an answer, not a fault.
+/// A [`CommandRejection`]: an answer, not a fault.
 pub fn decide_command(
     state: &UserTasks,
     command: &Command,
     catalogue: &Catalogue,
     used: &BudgetsUsed,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, CommandRejection> {
     let events = match command {
-        Command::ByHand(command) => return decide_by_hand(state, command, catalogue, used),
+        Command::ByHand(command) => return Ok(decide_by_hand(state, command, catalogue, used)?),
         Command::ReleaseBackfill(release) => {
             return Ok(decide_backfill_release(state, release, catalogue, used));
         }
@@ -115,10 +118,7 @@ pub fn decide_command(
         Command::StartDeliveries { rewards } => decide_deliveries_started(state, rewards),
         Command::SettleDeliveries { settled, at } => decide_deliveries_settled(state, settled, *at),
         Command::Settle { as_of } => decide_settle(state, *as_of, catalogue, used),
-        Command::Redeliver { grant, by, reason, at, even_if_delivered, keeps_payer } => {
-            let flags = (*even_if_delivered, *keeps_payer);
-            vec![delivery::redeliver(state, *grant, (by, reason), *at, flags)?]
-        }
+        Command::Redeliver(redelivery) => vec![decide_redelivery(state, redelivery)?],
         Command::ResolveParked(resolution) => vec![decide_parked_resolution(resolution)],
     };
     Ok(Decision { events, unmoved: vec![] })

@@ -325,7 +325,7 @@ pub(crate) fn decide(
     state: &UserTasks,
     input: &(impl Into<Input> + Clone),
     catalogue: &Catalogue,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, CommandRejection> {
     decide_within(state, input, catalogue, &BudgetsUsed::default())
 }
 
@@ -334,7 +334,7 @@ fn decide_within(
     input: &(impl Into<Input> + Clone),
     catalogue: &Catalogue,
     used: &BudgetsUsed,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, CommandRejection> {
     match &input.clone().into() {
         Input::RecordAction { action, seed } => {
             let input = ActionInput { action, seed: *seed, credited: None };
@@ -355,7 +355,7 @@ fn decide_within(
 
 struct When {
     state: UserTasks,
-    outcome: Result<Decision, Rejection>,
+    outcome: Result<Decision, CommandRejection>,
 }
 
 impl When {
@@ -382,8 +382,8 @@ impl When {
     }
 
     #[track_caller]
-    fn then_rejected(self, expected: &Rejection) {
-        assert_eq!(self.outcome.as_ref(), Err(expected));
+    fn then_rejected(self, expected: &(impl Into<CommandRejection> + Clone)) {
+        assert_eq!(self.outcome.unwrap_err(), expected.clone().into());
     }
 }
 

@@ -144,6 +144,12 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> sqlx::Result<Option<GrantPa
     Ok(Some(GrantPage { grants: found, next }))
 }
 
+/// Returns true if there is a grant with this id, so that it can be a [`Filter::after`].
+pub async fn grant_exists(pool: &PgPool, grant: Uuid) -> sqlx::Result<bool> {
+    let mut connection = pool.acquire().await?;
+    Ok(grants::owner(grant, &mut connection).await?.is_some())
+}
+
 /// The number of last attempts shown per delivery: in a list, to bound the size of a page; and for
 /// a single grant, where all stored attempts are shown. With the delays between attempts, these
 /// cover about six days.

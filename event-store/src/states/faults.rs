@@ -65,21 +65,19 @@ impl UserFaults {
         is_valid.then(|| fault.reason.clone())
     }
 
-    /// Adds a user whose log, which ends with this sequence, can't be read.
+    /// Adds a user whose log, which ends with this sequence, can't be read. A full list takes no
+    /// further users.
     pub fn note(&self, lane: Lane, user: &str, sequence: i64, reason: &str) {
         let mut users = self.lock();
         let key = (lane, user.to_owned());
         let known = users.get(&key);
         if known.is_none() {
+            if users.len() >= USERS_MAX {
+                return;
+            }
             tracing::error!(%lane, user, reason, "the log of a user can't be read; nothing is decided for this user");
         }
         let checked_at = known.and_then(|known| known.checked_at);
-        if known.is_none() && users.len() >= USERS_MAX {
-            let oldest = users.iter().min_by_key(|(_, fault)| fault.found_at);
-            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                users.remove(&oldest);
-            }
-        }
         let reason = reason.chars().take(REASON_MAX).collect();
         users.insert(key, Fault { sequence, reason, found_at: Instant::now(), checked_at });
         count(users.len());
@@ -178,6 +176,9 @@ mod tests {
             faults.note(Lane(0), &format!("u{n}"), 1, "unknown");
         }
         assert_eq!(faults.lock().len(), USERS_MAX);
+        let (first, beyond, now) = ("u0", format!("u{USERS_MAX}"), Instant::now());
+        assert!(faults.known(Lane(0), first, 1, now).is_some(), "it is kept");
+        assert_eq!(faults.known(Lane(0), &beyond, 1, now), None);
         assert_eq!(faults.warnings().len(), NAMED_MAX + 1);
     }
 

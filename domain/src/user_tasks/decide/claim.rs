@@ -10,7 +10,19 @@ use crate::user_tasks::event::{Event, Reward};
 use crate::user_tasks::reward_state::RewardState;
 use crate::user_tasks::state::{ClaimableMilestone, UserTasks};
 
-/// The reason why a command was rejected. Part of the rules: tests compare it, clients see it.
+/// The reason why a command was rejected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandRejection {
+    /// A claim was rejected.
+    #[error(transparent)]
+    Claim(#[from] ClaimRejection),
+    /// An operator's request was rejected.
+    #[error(transparent)]
+    Operator(#[from] Rejection),
+}
+
+/// The reason why an operator's request was rejected: a change by hand, or a redelivery. Part of
+/// the rules: tests compare it, clients see it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The catalogue never had such a task.
@@ -33,9 +45,6 @@ pub enum Rejection {
         /// The requested period.
         period: String,
     },
-    /// The claim is rejected.
-    #[error(transparent)]
-    Claim(#[from] ClaimRejection),
     /// Nothing was granted under this id.
     #[error("unknown grant {grant}")]
     UnknownGrant {

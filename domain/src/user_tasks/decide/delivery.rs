@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::claim::Rejection;
 use crate::action::{Acknowledgement, Verdict};
+use crate::user_tasks::command::Redelivery;
 use crate::user_tasks::event::{Event, Reward};
 use crate::user_tasks::reward_state::{RewardState, RewardTransition};
 use crate::user_tasks::state::{Grant, UserTasks};
@@ -95,14 +96,14 @@ pub fn decide_deliveries_settled(
     settled_grants.iter().filter_map(news).collect()
 }
 
-/// Returns the event of a reward that is to be handed over again.
-pub(super) fn redeliver(
-    state: &UserTasks,
-    id: Uuid,
-    (by, reason): (&str, &str),
-    at: Timestamp,
-    (even_if_delivered, keeps_payer): (bool, bool),
-) -> Result<Event, Rejection> {
+/// Decides whether a reward is handed over again, and returns the event of it.
+///
+/// # Errors
+///
+/// A [`Rejection`]: an answer, not a fault.
+pub fn decide_redelivery(state: &UserTasks, redelivery: &Redelivery) -> Result<Event, Rejection> {
+    let Redelivery { grant: id, by, reason, at, even_if_delivered, keeps_payer } =
+        redelivery.clone();
     let grant = state.grants.get(&id).ok_or(Rejection::UnknownGrant { grant: id })?;
     let before = grant.state;
     let after = before
@@ -110,9 +111,8 @@ pub(super) fn redeliver(
         .map_err(|_| Rejection::NotRedeliverable { grant: id, state: before })?;
     let stays_delivered = after == RewardState::Delivered;
     let stays_delivering = after == RewardState::Delivering;
-    let (reward, by, reason) = (grant.reward.clone(), by.to_owned(), reason.to_owned());
     Ok(Event::RedeliveryRequested {
-        reward,
+        reward: grant.reward.clone(),
         by,
         reason,
         at,

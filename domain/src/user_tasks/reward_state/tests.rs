@@ -34,7 +34,7 @@ fn label(from: S, transition: T) -> &'static str {
         }
         (T::Confirm, S::Failed) => "the payer confirms late",
         (T::Confirm, _) => "the payer confirms",
-        (T::Fail, S::Claimed) => "it could not be handed over in time",
+        (T::Fail, S::Claimed) => "it could not be handed over in time, or it is refused",
         (T::Fail, _) => "the payer refuses, or does not confirm in time",
         (T::Redeliver { .. }, _) => "an operator has it delivered again",
         (T::Revoke, _) => "an operator takes it back",

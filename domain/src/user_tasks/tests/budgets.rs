@@ -92,7 +92,8 @@ fn a_refused_line_is_shown_as_refused_and_can_never_be_redelivered() {
     let grant = past.state.grants.values().find(|g| g.state == RewardState::Refused).unwrap();
     let (grant, by, reason) = (grant.reward.grant, "ann".to_owned(), "wanted".to_owned());
     let (at, even_if_delivered, keeps_payer) = (at("29T13:00"), true, true);
-    let again = Command::Redeliver { grant, by, reason, at, even_if_delivered, keeps_payer };
+    let again =
+        Command::Redeliver(Redelivery { grant, by, reason, at, even_if_delivered, keeps_payer });
     let state = RewardState::Refused;
     past.when(&again).then_rejected(&Rejection::NotRedeliverable { grant, state });
 }
@@ -170,7 +171,9 @@ fn what_waits_is_revoked_with_its_whole_milestone_and_never_granted() {
         }))
     };
     let one = past.when(&revoke(false)).outcome;
-    let Err(Rejection::NotRevocable { reason, .. }) = one else { panic!("{one:?}") };
+    let Err(CommandRejection::Operator(Rejection::NotRevocable { reason, .. })) = one else {
+        panic!("{one:?}")
+    };
     assert!(reason.contains("revoke the whole milestone"), "{reason}");
     let events = past.when(&revoke(true)).events();
     let [Event::RewardsRevoked { rewards, .. }] = &events[..] else { panic!("{events:?}") };

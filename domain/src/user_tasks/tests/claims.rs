@@ -14,8 +14,8 @@ fn three_to_claim(catalogue: &Catalogue) -> Given<'_> {
     given(catalogue, &[]).after(&[gift("28T10:00"), gift("28T11:00"), gift("29T10:00")])
 }
 
-pub(super) fn rejected(task: &str) -> Rejection {
-    ClaimRejection::NothingClaimable { task: id(task) }.into()
+pub(super) fn rejected(task: &str) -> ClaimRejection {
+    ClaimRejection::NothingClaimable { task: id(task) }
 }
 
 /// The expected ids were computed with Python's `uuid.uuid5`.
@@ -101,12 +101,12 @@ fn a_claim_of_what_does_not_exist_says_what() {
     let catalogue = catalogue([daily_with(&[1, 2], json!({}))]);
     let past = three_to_claim(&catalogue);
     let unknown = ClaimRejection::UnknownTask { task: id("weekly") };
-    past.when(&claim("weekly", "29T12:00")).then_rejected(&unknown.into());
+    past.when(&claim("weekly", "29T12:00")).then_rejected(&unknown);
     let unknown = ClaimRejection::UnknownMilestone { task: id("daily"), milestone: 3 };
-    past.when(&claim_of("daily", None, Some(3), "29T12:00")).then_rejected(&unknown.into());
+    past.when(&claim_of("daily", None, Some(3), "29T12:00")).then_rejected(&unknown);
     for key in ["2026-02-30", "2026-W13", "once", "2026-3-28", ""] {
         let unknown = ClaimRejection::UnknownPeriod { task: id("daily"), period: key.to_owned() };
-        past.when(&claim_of("daily", Some(key), None, "29T12:00")).then_rejected(&unknown.into());
+        past.when(&claim_of("daily", Some(key), None, "29T12:00")).then_rejected(&unknown);
     }
 }
 

@@ -54,8 +54,8 @@ fn starting_over(mut event: Event) -> Event {
 #[track_caller]
 fn refused(past: &Given<'_>, command: &Input) -> String {
     match past.when(command).outcome {
-        Err(Rejection::NotCorrectable { reason, .. }) => reason,
-        Err(Rejection::NotRevocable { state, reason, .. }) => {
+        Err(CommandRejection::Operator(Rejection::NotCorrectable { reason, .. })) => reason,
+        Err(CommandRejection::Operator(Rejection::NotRevocable { state, reason, .. })) => {
             format!("{}: {reason}", state.as_str())
         }
         other => panic!("{other:?}"),
@@ -273,7 +273,7 @@ fn a_revoked_reward_is_neither_claimed_nor_delivered() {
     let revoked = past.clone().after(&[revokes(grant, false, "29T11:00")]);
     revoked
         .when(&claim("first-gift", "29T12:00"))
-        .then_rejected(&ClaimRejection::NothingClaimable { task: id("first-gift") }.into());
+        .then_rejected(&ClaimRejection::NothingClaimable { task: id("first-gift") });
     assert_eq!(revoked.state.tasks[&id("first-gift")].unclaimed_count, 0);
 
     // The reward is claimed, and on its way.

@@ -64,14 +64,14 @@ fn rule_16_a_reward_that_failed_may_be_delivered_late_or_handed_over_again() {
     past.when(&failed(&grant, "x", "29T13:00")).then(&[ignored(&grant, false, twice, "29T13:00")]);
     let late = past.clone().after(&[delivered(&grant, "29T13:00")]);
     assert_eq!(line(&late), RewardState::Delivered);
-    let again = Command::Redeliver {
+    let again = Command::Redeliver(Redelivery {
         grant: reward.grant,
         by: "olga".to_owned(),
         reason: "the account is open again".to_owned(),
         at: at("29T14:00"),
         even_if_delivered: false,
         keeps_payer: true,
-    };
+    });
     let state = RewardState::Delivered;
     late.when(&again).then_rejected(&Rejection::NotRedeliverable { grant: reward.grant, state });
     let waiting = past.after(&[again]);
@@ -124,14 +124,14 @@ fn a_reward_that_stays_delivered_can_be_handed_over_again_for_a_payer_that_forgo
     let past = past.after(&[delivered(&reward.grant.to_string(), "29T12:00")]);
     let (by, reason, at) = ("olga".to_owned(), "restored".to_owned(), at("29T14:00"));
     let grant = reward.grant;
-    let again = Command::Redeliver {
+    let again = Command::Redeliver(Redelivery {
         grant,
         by: by.clone(),
         reason: reason.clone(),
         at,
         even_if_delivered: true,
         keeps_payer: true,
-    };
+    });
     let stays_delivered = true;
     past.when(&again).then(&[Event::RedeliveryRequested {
         reward,
@@ -151,14 +151,14 @@ fn rule_16_a_reward_that_was_handed_over_is_not_revoked_by_way_of_a_redelivery()
     let (past, reward) = delivering(&catalogue);
     let (grant, by, reason) = (reward.grant, "olga".to_owned(), "no answer".to_owned());
     let (when, even_if_delivered) = (at("29T12:00"), false);
-    let again = Command::Redeliver {
+    let again = Command::Redeliver(Redelivery {
         grant,
         by: by.clone(),
         reason: reason.clone(),
         at: when,
         even_if_delivered,
         keeps_payer: false,
-    };
+    });
     past.when(&again).then(&[Event::RedeliveryRequested {
         reward,
         by: by.clone(),
@@ -175,7 +175,10 @@ fn rule_16_a_reward_that_was_handed_over_is_not_revoked_by_way_of_a_redelivery()
     let revoke =
         Command::ByHand(HandCommand::Correct(Correction { user, change, by, reason, at, seed }));
     let refused = past.when(&revoke).outcome;
-    assert!(matches!(refused, Err(Rejection::NotRevocable { .. })), "{refused:?}");
+    let refused = refused.unwrap_err();
+    let is_irrevocable =
+        matches!(refused, CommandRejection::Operator(Rejection::NotRevocable { .. }));
+    assert!(is_irrevocable, "{refused:?}");
 }
 
 #[test]

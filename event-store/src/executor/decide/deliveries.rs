@@ -2,8 +2,8 @@
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{
-    Command, Event, Reward, RewardState, decide_command, decide_deliveries_settled,
-    decide_deliveries_started,
+    Event, Redelivery, Reward, RewardState, decide_deliveries_settled, decide_deliveries_started,
+    decide_redelivery,
 };
 use uuid::Uuid;
 
@@ -113,7 +113,7 @@ impl<'b> Decide<'b, Redeliver> for BatchDecider<'_, 'b> {
         if identity.is_some_and(|identity| self.seen.contains(&identity)) {
             return Ok(RedeliverAnswer::Accepted);
         }
-        let command = Command::Redeliver {
+        let redelivery = Redelivery {
             grant: *grant,
             by: by.clone(),
             reason: reason.clone(),
@@ -122,11 +122,11 @@ impl<'b> Decide<'b, Redeliver> for BatchDecider<'_, 'b> {
             keeps_payer: *keeps_payer,
         };
         let state = &self.users[user].loaded.state;
-        Ok(match decide_command(state, &command, self.catalogue, &self.budgets_used) {
-            Ok(decision) => {
+        Ok(match decide_redelivery(state, &redelivery) {
+            Ok(requested) => {
                 // From now on only the log can tell that it may be paid: the delivery is queued
                 // again behind the place up to which the topic's sender may have published.
-                let events = self.started_before(user, grant).into_iter().chain(decision.events);
+                let events = self.started_before(user, grant).into_iter().chain([requested]);
                 self.note(item, user, events.collect());
                 let lane = item.lane;
                 let seen = |identity| NewlySeen { lane, identity, sequence: None };
