@@ -68,7 +68,7 @@ pub struct SimulatedAction {
     /// True if an action with this identity was decided before, so that nothing would happen.
     pub duplicate: bool,
     /// The reason why the action would be parked now; absent if it would not. Its events are those
-    /// of its release.
+    /// that its release would cause at this point; later actions are decided without them.
     pub parked: Option<String>,
     /// The events that would be stored, in order.
     pub events: Vec<Event>,
@@ -213,7 +213,16 @@ impl PreparedSimulation {
             if began.elapsed() > COMPUTING_MAX {
                 return Err(SimulationError::TooLong);
             }
-            let duplicate = !seen.insert(action.identity());
+            // The time is checked before the identity, which a parked action takes only when it is
+            // released.
+            let time = action.occurred_at;
+            let parked = latest.filter(|latest| time > *latest).map(|_| {
+                format!("from the future: it would be parked, and could be released from {time} on")
+            });
+            let duplicate = match parked {
+                Some(_) => seen.contains(&action.identity()),
+                None => !seen.insert(action.identity()),
+            };
             let state = states.entry(action.user.clone()).or_default();
             let (mut events, mut unmoved) = (Vec::new(), Vec::new());
             if !duplicate {
@@ -223,16 +232,13 @@ impl PreparedSimulation {
                 let decision = decide_action(state, input, catalogue, &budgets_used);
                 unmoved = unmoved_tasks(state, &action, &decision, catalogue, &drafted);
                 events = decision.events;
-                for event in &events {
+                // The actions behind a parked one are decided without it.
+                for event in events.iter().filter(|_| parked.is_none()) {
                     evolve(state, event);
                     event.budget_takes().for_each(|(key, taken)| budgets_used.add(key, taken));
                 }
             }
-            let Action { user, source, id, kind, occurred_at, .. } = action;
-            let time = occurred_at;
-            let parked = latest.filter(|latest| !duplicate && time > *latest).map(|_| {
-                format!("from the future: it would be parked, and could be released from {time} on")
-            });
+            let Action { user, source, id, kind, .. } = action;
             simulated.push(SimulatedAction {
                 user,
                 source,
