@@ -29,7 +29,7 @@ use unmoved::unmoved_tasks;
 const COMPUTING_MAX: Duration = Duration::from_secs(3);
 
 /// The input of a dry run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SimulationInput {
     /// The user whose history the actions come on top of. Absent: each action's user starts with an
     /// empty history.
@@ -40,6 +40,8 @@ pub struct SimulationInput {
     pub drafts: Vec<TaskDefinition>,
     /// The latest time of an action that would not be parked as one from the future. Absent: any.
     pub latest: Option<Timestamp>,
+    /// The time at which the tasks are shown.
+    pub now: Timestamp,
 }
 
 /// The outcome of a dry run. Nothing was written.
@@ -136,7 +138,7 @@ impl Simulation {
         catalogue: &CatalogueStore,
         pool: &PgPool,
     ) -> Result<PreparedSimulation, SimulationError> {
-        let SimulationInput { user, actions, drafts, latest } = input;
+        let SimulationInput { user, actions, drafts, latest, now } = input;
         if let Some(expected) = &user {
             let other = actions.iter().position(|action| action.user != *expected);
             if let Some(index) = other {
@@ -144,7 +146,6 @@ impl Simulation {
                 return Err(SimulationError::OtherUser { index, got, expected });
             }
         }
-        let now = Timestamp::now();
         let in_force = catalogue.newest(pool).await.map_err(AuditError::from)?;
         let with_drafts = match drafts.as_slice() {
             [] => None,
