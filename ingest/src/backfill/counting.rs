@@ -105,13 +105,10 @@ impl BackfillWorker {
     async fn count_chunk(&self, lease: &Lease, chunk: Chunk) -> Result<(), StopReason> {
         let Chunk { records, partitions } = chunk;
         let records_count = records.len();
-        let (mut counts, mut left) = (Counts::default(), records.into_iter());
-        let filter = Arc::new(self.filter(lease));
-        while left.len() > 0 {
-            let filter = Arc::clone(&filter);
-            let (rest, items) = blocking(move || filter.portion(left)).await??;
-            left = rest;
-            self.count_portion(lease, items, &mut counts).await?;
+        let mut counts = Counts::default();
+        if let Err(reason) = self.count_records(lease, records.into_iter(), &mut counts).await {
+            self.keep_counts(lease, counts).await;
+            return Err(reason);
         }
         let records = u64::try_from(records_count).unwrap_or(0);
         metrics::counter!("plaudit_backfill_records_total").increment(records);
@@ -122,6 +119,34 @@ impl BackfillWorker {
             return self.renew(lease).await;
         }
         self.advance(lease, &partitions, counts).await
+    }
+
+    async fn count_records(
+        &self,
+        lease: &Lease,
+        mut records: Records,
+        counts: &mut Counts,
+    ) -> Result<(), StopReason> {
+        let filter = Arc::new(self.filter(lease));
+        while records.len() > 0 {
+            let filter = Arc::clone(&filter);
+            let (rest, items) = blocking(move || filter.portion(records)).await??;
+            records = rest;
+            self.count_portion(lease, items, counts).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the counts of a chunk that failed half-way, without its progress. The chunk is read
+    /// again, and all its actions are then counted as unmoved or failed. Only the other counts
+    /// would be missing, so only they are stored.
+    async fn keep_counts(&self, lease: &Lease, Counts { moved, reversed, .. }: Counts) {
+        let counts = Counts { moved, reversed, ..Counts::default() };
+        if counts != Counts::default()
+            && let Err(reason) = self.advance(lease, &[], counts).await
+        {
+            tracing::debug!(?reason, "the counts of a part of a chunk are not stored");
+        }
     }
 
     async fn count_portion(
