@@ -64,14 +64,21 @@ impl BackfillWorker {
     async fn still_there(&self, lease: &Lease) -> Result<Vec<BackfillPartition>, StopReason> {
         let partitions = |pool| async move { backfills::partitions(&pool, &lease.task).await };
         let mut partitions = self.database.call(partitions).await?;
+        let mut is_changed = false;
         for p in &mut partitions {
             let left = p.end_offset - p.next_offset;
             if left > 0 && self.incarnation(&p.topic).await? != p.incarnation {
                 p.lost += left;
                 p.next_offset = p.end_offset;
+                is_changed = true;
             }
         }
-        self.advance(lease, &partitions, Counts::default()).await?;
+        if is_changed {
+            self.advance(lease, &partitions, Counts::default()).await?;
+        } else {
+            // Another attempt is no progress: a backfill that can't continue is warned of.
+            self.renew(lease).await?;
+        }
         Ok(partitions)
     }
 
