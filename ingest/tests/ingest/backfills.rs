@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{Sent, World, eventually, gift, gift_at};
 
-const COUNTED: &str = "
+pub const COUNTED: &str = "
 tasks:
   - id: counted
     kind: ordinary
@@ -29,13 +29,13 @@ fn task() -> TaskId {
     "counted".parse().unwrap()
 }
 
-async fn publish(world: &World, file: &str) {
+pub async fn publish(world: &World, file: &str) {
     let tasks = plaudit_task_file::parse(file).unwrap();
     catalogue_store::publish(&world.pool, &tasks, "test").await.unwrap();
 }
 
 /// Starts a backfill worker with a limit of records per second.
-fn work(world: &World, records_per_second: u32) -> (JoinHandle<()>, CancellationToken) {
+pub fn work(world: &World, records_per_second: u32) -> (JoinHandle<()>, CancellationToken) {
     let stopped = CancellationToken::new();
     let worker = BackfillWorker {
         options: Arc::new(world.options()),
@@ -48,11 +48,11 @@ fn work(world: &World, records_per_second: u32) -> (JoinHandle<()>, Cancellation
     (worker.start(), stopped)
 }
 
-async fn status(world: &World) -> BackfillStatus {
+pub async fn status(world: &World) -> BackfillStatus {
     backfills::find(&world.looking, &task()).await.unwrap().unwrap()
 }
 
-async fn until_done(world: &World) -> BackfillStatus {
+pub async fn until_done(world: &World) -> BackfillStatus {
     eventually("the backfill is done", async || {
         Some(status(world).await).filter(|status| status.state == BackfillState::Done)
     })
