@@ -234,7 +234,7 @@ impl From<ProjectionError> for Problem {
             ProjectionError::NotRunning { .. } => {
                 Self::Conflict { cause: &causes::NO_REBUILD_RUNNING, detail }
             }
-            ProjectionError::NoRoom { .. } => {
+            ProjectionError::NoRoom { .. } | ProjectionError::LanesHeld { .. } => {
                 Self::Conflict { cause: &causes::NO_ROOM_TO_SWAP, detail }
             }
             ProjectionError::Silent { .. } => Self::Unavailable("the database does not answer"),

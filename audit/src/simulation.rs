@@ -29,7 +29,7 @@ use unmoved::unmoved_tasks;
 const COMPUTING_MAX: Duration = Duration::from_secs(3);
 
 /// The input of a dry run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SimulationInput {
     /// The user whose history the actions come on top of. Absent: each action's user starts with an
     /// empty history.
@@ -40,6 +40,8 @@ pub struct SimulationInput {
     pub drafts: Vec<TaskDefinition>,
     /// The latest time of an action that would not be parked as one from the future. Absent: any.
     pub latest: Option<Timestamp>,
+    /// The time at which the tasks are shown.
+    pub now: Timestamp,
 }
 
 /// The outcome of a dry run. Nothing was written.
@@ -68,7 +70,7 @@ pub struct SimulatedAction {
     /// True if an action with this identity was decided before, so that nothing would happen.
     pub duplicate: bool,
     /// The reason why the action would be parked now; absent if it would not. Its events are those
-    /// of its release.
+    /// that its release would cause at this point; later actions are decided without them.
     pub parked: Option<String>,
     /// The events that would be stored, in order.
     pub events: Vec<Event>,
@@ -136,7 +138,7 @@ impl Simulation {
         catalogue: &CatalogueStore,
         pool: &PgPool,
     ) -> Result<PreparedSimulation, SimulationError> {
-        let SimulationInput { user, actions, drafts, latest } = input;
+        let SimulationInput { user, actions, drafts, latest, now } = input;
         if let Some(expected) = &user {
             let other = actions.iter().position(|action| action.user != *expected);
             if let Some(index) = other {
@@ -144,7 +146,6 @@ impl Simulation {
                 return Err(SimulationError::OtherUser { index, got, expected });
             }
         }
-        let now = Timestamp::now();
         let in_force = catalogue.newest(pool).await.map_err(AuditError::from)?;
         let with_drafts = match drafts.as_slice() {
             [] => None,
@@ -213,7 +214,16 @@ impl PreparedSimulation {
             if began.elapsed() > COMPUTING_MAX {
                 return Err(SimulationError::TooLong);
             }
-            let duplicate = !seen.insert(action.identity());
+            // The time is checked before the identity, which a parked action takes only when it is
+            // released.
+            let time = action.occurred_at;
+            let parked = latest.filter(|latest| time > *latest).map(|_| {
+                format!("from the future: it would be parked, and could be released from {time} on")
+            });
+            let duplicate = match parked {
+                Some(_) => seen.contains(&action.identity()),
+                None => !seen.insert(action.identity()),
+            };
             let state = states.entry(action.user.clone()).or_default();
             let (mut events, mut unmoved) = (Vec::new(), Vec::new());
             if !duplicate {
@@ -223,16 +233,13 @@ impl PreparedSimulation {
                 let decision = decide_action(state, input, catalogue, &budgets_used);
                 unmoved = unmoved_tasks(state, &action, &decision, catalogue, &drafted);
                 events = decision.events;
-                for event in &events {
+                // The actions behind a parked one are decided without it.
+                for event in events.iter().filter(|_| parked.is_none()) {
                     evolve(state, event);
                     event.budget_takes().for_each(|(key, taken)| budgets_used.add(key, taken));
                 }
             }
-            let Action { user, source, id, kind, occurred_at, .. } = action;
-            let time = occurred_at;
-            let parked = latest.filter(|latest| !duplicate && time > *latest).map(|_| {
-                format!("from the future: it would be parked, and could be released from {time} on")
-            });
+            let Action { user, source, id, kind, .. } = action;
             simulated.push(SimulatedAction {
                 user,
                 source,

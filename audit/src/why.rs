@@ -35,6 +35,8 @@ pub struct WhyInput {
     pub action: Option<Action>,
     /// The latest time of an action that would not be parked as one from the future. Absent: any.
     pub latest: Option<Timestamp>,
+    /// The time as of which the answer holds.
+    pub now: Timestamp,
 }
 
 /// The reasons why a task does not move for a user.
@@ -117,7 +119,7 @@ impl Why {
         catalogue: &CatalogueStore,
         pool: &PgPool,
     ) -> Result<PreparedWhy, WhyError> {
-        let WhyInput { user, task: id, action, latest } = input;
+        let WhyInput { user, task: id, action, latest, now } = input;
         let id = &id;
         let lane = Lane::of(user.as_str(), lane_count);
         let known = catalogue.newest(pool).await.map_err(AuditError::from)?;
@@ -130,25 +132,26 @@ impl Why {
             reader::user_page(lane, &user, after, EVENTS_LOOKED_THROUGH, &mut connection).await;
         let refused = refused(page.map_err(AuditError::from)?, id)?;
         drop(connection);
-        let at = Timestamp::now();
         let request = ScreenRequest { task: Some(id), ..ScreenRequest::default() };
-        let screen = off_the_runtime(|| screen(&user, &state, &known, at, &request)).pop();
+        let screen = off_the_runtime(|| screen(&user, &state, &known, now, &request)).pop();
         let blocking = parked::queue_of(pool, lane, user.as_str(), 1).await;
         let blocking = blocking.map_err(AuditError::from)?.first().map(|parked| parked.id);
         let Outlook { obstacles: found, withheld_by, is_held } =
-            off_the_runtime(|| outlook(&user, &state, task, at));
+            off_the_runtime(|| outlook(&user, &state, task, now));
         let obstacles = obstacles(id, blocking, found, (&user, &state));
         let delays = delays(id, &withheld_by, is_held);
         let prepared = match action {
             Some(action) => {
                 let user = Some(user.clone());
-                let input = SimulationInput { user, actions: vec![action], drafts: vec![], latest };
+                let (actions, drafts) = (vec![action], vec![]);
+                let input = SimulationInput { user, actions, drafts, latest, now };
                 Some(Simulation::prepare(input, lane_count, catalogue, pool).await?)
             }
             None => None,
         };
         let id = id.clone();
-        let why = Self { user, task: id, at, obstacles, delays, action: None, refused, screen };
+        let (at, action) = (now, None);
+        let why = Self { user, task: id, at, obstacles, delays, action, refused, screen };
         Ok(PreparedWhy { why, action: prepared })
     }
 }

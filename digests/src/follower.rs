@@ -37,8 +37,9 @@ const LANE_MAX: Duration = Duration::from_secs(5);
 /// Continues the chains of all users.
 pub struct DigestFollower {
     pub pool: PgPool,
-    /// The users with an event that can't be read. This follower is the one that reads every event,
-    /// so it finds them all.
+    /// The users with an event that can't be read. This follower is the one that reads every event.
+    /// It finds those among the events that it reads after the start of the process; a user with an
+    /// older one is met when a batch touches the user.
     pub faults: Arc<UserFaults>,
 }
 
@@ -90,13 +91,14 @@ impl DigestFollower {
         for row in &rows {
             by_user.entry(&row.user).or_default().push(row);
         }
+        // Noted before the commit, since this follower never reads these events again after it.
+        self.note_faults(span, &rows);
         continue_chains(span.lane, &by_user, &mut tx).await?;
         move_checkpoints(&[span.checkpoint(FOLLOWER, last)], &mut tx).await?;
         tx.commit().await?;
         connection.give_back();
         let events = i64::try_from(rows.len()).unwrap_or(limit);
         metrics::counter!("plaudit_digests_events_total").increment(rows.len() as u64);
-        self.note_faults(span, &rows);
         Ok((last, events))
     }
 

@@ -184,6 +184,7 @@ impl Mapper {
         // The consumer's thread is gone only if nothing will be stored.
         let _ = self.signals.send(Signal::Withheld { at, pass, why });
     }
+
     fn count(&self, items: &[Item<Incoming>]) {
         self.catalogue.count_unmatched(items);
         let parked = items.iter().filter(|item| matches!(item.work, Incoming::Park(_))).count();

@@ -37,6 +37,16 @@ pub enum ProjectionError {
         /// The projection.
         projection: &'static str,
     },
+    /// Other transactions kept lanes locked until the last attempt, so the swap could not lock all.
+    #[error(
+        "{projection} is loaded, but transactions that keep these lanes locked left no room to put it in place: {lanes}; end them (\"A lane is held\" in docs/operations.md has the query of pg_locks that finds them), and run `plaudit projections rebuild {projection}` again"
+    )]
+    LanesHeld {
+        /// The projection.
+        projection: &'static str,
+        /// The lanes, separated by commas.
+        lanes: String,
+    },
     /// The database does not answer, or the answer to a step was lost.
     #[error(
         "the rebuild of {projection} has had no answer from the database for {} s; run `plaudit projections rebuild {projection}` again: it goes on where it stopped", limit.as_secs()

@@ -140,7 +140,7 @@ const METRICS: &[Metric] = &[
         Gauge,
         "plaudit_users_unreadable",
         Unit::Count,
-        "Users whose log can't be read, as far as this process has met them",
+        "Users whose log can't be read, as far as this process has met them since its start",
     ),
     (
         Gauge,

@@ -13,9 +13,14 @@ use crate::memory;
 /// The most actions that an entry makes of a record, one for each user. Without a limit, one record
 /// could fill the memory, and again after each restart. No team is that large.
 pub(super) const USERS_MAX: usize = 1_000;
-/// The most bytes of memory for all copies of one record, or for all `data` that its entries make
-/// of it. The reason is the same.
+/// The most bytes of memory for all copies of one record that is parked for several users. The
+/// reason is the same.
 pub(super) const COPIES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The most bytes of memory for all `data` that the entries make of one record, as
+/// [`memory::of_object`] measures it. The measure charges an object 700 bytes and a field 144, so
+/// that a thousand users with an ordinary list each stay below the limit. Ingest bounds the sum over
+/// several records.
+pub(super) const DATA_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A mapping from the records of a topic to actions.
 #[derive(Debug)]
@@ -84,7 +89,7 @@ impl Mapping {
     ///
     /// All expressions of the mapping share the cost limit of one evaluation, however many
     /// entries `each` has. `data_bytes` is the memory taken so far by the `data` of the record's
-    /// users; all mappings of the topic share [`COPIES_BYTES_MAX`].
+    /// users; all mappings of the topic share [`DATA_BYTES_MAX`].
     pub fn map(&self, variables: &Variables<'_>, data_bytes: &mut usize) -> Vec<Mapped> {
         let mut allowance = Allowance::default();
         let evaluated = match self.applies_within(variables, &mut allowance) {
@@ -132,9 +137,9 @@ impl Mapping {
                 *data_bytes = data_bytes
                     .saturating_add(known.saturating_mul(memory::of_object(&fields.data)));
             }
-            if *data_bytes > COPIES_BYTES_MAX {
+            if *data_bytes > DATA_BYTES_MAX {
                 return Err(format!(
-                    "`data` for each of its users would take more than {COPIES_BYTES_MAX} bytes of memory"
+                    "`data` for each of its users would take more than {DATA_BYTES_MAX} bytes of memory"
                 ));
             }
             evaluated.push(Evaluated { users, fields });

@@ -32,8 +32,9 @@ pub(super) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
     ))]
 pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Body) -> Answer {
     let (fields, held) = read_object(&state, &headers, body, BODY_BYTES_MAX).await?;
-    let mut input = state.computing.run(|| read(fields)).await?;
-    input.latest = Some(latest(Timestamp::now(), state.future_tolerance));
+    let now = state.now();
+    let mut input = state.computing.run(|| read(fields, now)).await?;
+    input.latest = Some(latest(now, state.future_tolerance));
     let drafts = input.drafts.clone();
     let refused = |error: SimulationError| match error {
         SimulationError::Conflicts(conflicts) => Problem::BadInput(
@@ -60,8 +61,10 @@ pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Bod
     Ok(no_store(&simulated.map_err(&refused)?))
 }
 
-fn read(fields: Map<String, Value>) -> Answer<SimulationInput> {
-    let (mut input, mut errors) = (SimulationInput::default(), Vec::new());
+fn read(fields: Map<String, Value>, now: Timestamp) -> Answer<SimulationInput> {
+    let mut input =
+        SimulationInput { user: None, actions: vec![], drafts: vec![], latest: None, now };
+    let mut errors = Vec::new();
     for (name, value) in fields {
         match (name.as_str(), value) {
             (_, Value::Null) => {}

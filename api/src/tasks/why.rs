@@ -3,7 +3,6 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use jiff::Timestamp;
 use plaudit_audit::{SimulationError, Why, WhyError, WhyInput};
 use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
@@ -37,8 +36,9 @@ pub async fn why(
     let (fields, held) = read_object(&state, &headers, body, BODY_BYTES_MAX).await?;
     let (user, action) = read(fields)?;
     let (lanes, catalogue) = (state.executor.lane_count(), state.executor.catalogue());
-    let latest = Some(latest(Timestamp::now(), state.future_tolerance));
-    let input = WhyInput { user, task, action, latest };
+    let now = state.now();
+    let latest = Some(latest(now, state.future_tolerance));
+    let input = WhyInput { user, task, action, latest, now };
     let prepared = Why::prepare(input, lanes, catalogue, &state.operators).await?;
     let why = state.computing.run(|| prepared.run()).await;
     drop(held);

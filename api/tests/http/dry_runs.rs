@@ -131,6 +131,33 @@ async fn a_dry_run_shows_events_and_why_tasks_do_not_move() {
     }
 }
 
+/// Rule 3: an action from the future blocks no one.
+#[tokio::test]
+async fn a_dry_run_decides_the_actions_after_a_parked_one_without_it() {
+    let api = Api::start().await;
+    let mut early = action("ann", "gift.sent", "1", json!({"coins": 90}));
+    let in_two_days = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(48);
+    early["time"] = json!(in_two_days.to_string());
+    let next = action("ann", "gift.sent", "2", json!({"coins": 20}));
+    let input = json!({"actions": [early, early, next]});
+    let tried = api.post(&operator(), "/v1/tasks/simulate", &input, &[]).await;
+    assert_eq!(tried.status, 200, "{}", tried.text);
+    let actions = tried.body["actions"].as_array().unwrap();
+    let progress = |index: usize| -> Value {
+        let events = actions[index]["events"].as_array().unwrap();
+        let recorded = events.iter().find(|event| event["type"] == "progress_recorded");
+        recorded.unwrap_or_else(|| panic!("{}", tried.text))["progress"].clone()
+    };
+    for (index, parked) in actions[..2].iter().enumerate() {
+        assert!(parked["parked"].is_string(), "{}", tried.text);
+        assert_eq!((&parked["duplicate"], progress(index)), (&json!(false), json!(90)));
+    }
+    assert_eq!((&actions[2]["parked"], progress(2)), (&json!(null), json!(20)));
+    let changed = &tried.body["tasks"][0];
+    let shown = (&changed["task"], &changed["after"]["progress"]);
+    assert_eq!(shown, (&json!("daily-gifts"), &json!(20)), "{}", tried.text);
+}
+
 #[tokio::test]
 async fn a_plan_warns_of_questionable_tasks_given_the_catalogue() {
     let api = Api::start().await;

@@ -163,3 +163,20 @@ async fn an_action_from_the_future_is_said_to_be_parked_and_shown_as_if_released
     assert!(verdict["parked"].as_str().unwrap().starts_with("from the future"), "{}", why.text);
     assert!(!verdict["events"].as_array().unwrap().is_empty(), "{}", why.text);
 }
+
+/// Dry runs and explanations use the clock by which the process decides.
+#[tokio::test]
+async fn dry_runs_and_explanations_use_the_clock_of_their_process() {
+    let api = Api::in_utc().await.at("2026-03-18T12:00:00Z").await;
+    let mut soon = action("ann", "gift.sent", "1", json!({ "coins": 5 }));
+    soon["time"] = json!("2026-03-18T12:05:00.000001Z");
+    let input = json!({ "user": "ann", "actions": [soon] });
+    let tried = api.post(&operator(), "/v1/tasks/simulate", &input, &[]).await;
+    assert!(tried.body["actions"][0]["parked"].is_string(), "{}", tried.text);
+    let shown = &tried.body["tasks"];
+    assert_eq!(shown, &json!([]), "the action is parked, so no task looks different");
+    let asked = json!({ "user": "ann", "action": soon });
+    let why = api.post(&operator(), "/v1/tasks/daily-gifts/why", &asked, &[]).await;
+    assert_eq!(why.body["at"], "2026-03-18T12:00:00Z", "{}", why.text);
+    assert!(why.body["action"]["parked"].is_string(), "{}", why.text);
+}

@@ -64,14 +64,21 @@ impl BackfillWorker {
     async fn still_there(&self, lease: &Lease) -> Result<Vec<BackfillPartition>, StopReason> {
         let partitions = |pool| async move { backfills::partitions(&pool, &lease.task).await };
         let mut partitions = self.database.call(partitions).await?;
+        let mut is_changed = false;
         for p in &mut partitions {
             let left = p.end_offset - p.next_offset;
             if left > 0 && self.incarnation(&p.topic).await? != p.incarnation {
                 p.lost += left;
                 p.next_offset = p.end_offset;
+                is_changed = true;
             }
         }
-        self.advance(lease, &partitions, Counts::default()).await?;
+        if is_changed {
+            self.advance(lease, &partitions, Counts::default()).await?;
+        } else {
+            // Another attempt is no progress: a backfill that can't continue is warned of.
+            self.renew(lease).await?;
+        }
         Ok(partitions)
     }
 
@@ -105,13 +112,10 @@ impl BackfillWorker {
     async fn count_chunk(&self, lease: &Lease, chunk: Chunk) -> Result<(), StopReason> {
         let Chunk { records, partitions } = chunk;
         let records_count = records.len();
-        let (mut counts, mut left) = (Counts::default(), records.into_iter());
-        let filter = Arc::new(self.filter(lease));
-        while left.len() > 0 {
-            let filter = Arc::clone(&filter);
-            let (rest, items) = blocking(move || filter.portion(left)).await??;
-            left = rest;
-            self.count_portion(lease, items, &mut counts).await?;
+        let mut counts = Counts::default();
+        if let Err(reason) = self.count_records(lease, records.into_iter(), &mut counts).await {
+            self.keep_counts(lease, counts).await;
+            return Err(reason);
         }
         let records = u64::try_from(records_count).unwrap_or(0);
         metrics::counter!("plaudit_backfill_records_total").increment(records);
@@ -122,6 +126,34 @@ impl BackfillWorker {
             return self.renew(lease).await;
         }
         self.advance(lease, &partitions, counts).await
+    }
+
+    async fn count_records(
+        &self,
+        lease: &Lease,
+        mut records: Records,
+        counts: &mut Counts,
+    ) -> Result<(), StopReason> {
+        let filter = Arc::new(self.filter(lease));
+        while records.len() > 0 {
+            let filter = Arc::clone(&filter);
+            let (rest, items) = blocking(move || filter.portion(records)).await??;
+            records = rest;
+            self.count_portion(lease, items, counts).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the counts of a chunk that failed half-way, without its progress. The chunk is read
+    /// again, and all its actions are then counted as unmoved or failed. Only the other counts
+    /// would be missing, so only they are stored.
+    async fn keep_counts(&self, lease: &Lease, Counts { moved, reversed, .. }: Counts) {
+        let counts = Counts { moved, reversed, ..Counts::default() };
+        if counts != Counts::default()
+            && let Err(reason) = self.advance(lease, &[], counts).await
+        {
+            tracing::debug!(?reason, "the counts of a part of a chunk are not stored");
+        }
     }
 
     async fn count_portion(

@@ -92,6 +92,13 @@ struct Kept {
     oldest: Option<Timestamp>,
 }
 
+impl Kept {
+    /// True if there is a record from before that time, so that nothing since then is gone.
+    fn reaches_back(&self) -> bool {
+        self.start > self.marks.low
+    }
+}
+
 /// Asks the broker for the records since `from`. The records of the topics that were `renewed` are
 /// gone with the earlier topic of their name. Blocks.
 fn kept(
@@ -123,21 +130,25 @@ fn kept(
     Ok(found)
 }
 
-/// Plans the records that a backfill reads, by partition. The records of an earlier incarnation of a
-/// topic, and of a topic that is no longer read, count as lost.
+/// Plans the records that a backfill reads, by partition. The records of an earlier incarnation of
+/// a topic count as lost, unless the present one reaches back beyond the backfill's time: then they
+/// are older still. Those of a topic that is no longer read count as lost whatever their time,
+/// since nothing is known of it.
 pub(super) async fn of_backfill(
     lease: &Lease,
     options: &Arc<IngestOptions>,
     database: &Deadlined,
 ) -> Result<Vec<BackfillPartition>, StopReason> {
     let mut ends: HashMap<SourcePartition, (i32, i64)> = HashMap::new();
-    let (mut lost, mut renewed) = (Vec::new(), HashSet::new());
+    let (mut unread, mut earlier, mut renewed) = (Vec::new(), Vec::new(), HashSet::new());
     let read = |pool| async move { bounds::ends(&pool, &lease.task).await };
     for ((topic, incarnation, partition), end) in database.call(read).await? {
         let name = topic.as_str();
         let now = |pool| async move { sources::incarnation(&pool, name).await };
-        if !options.topics.contains(&topic) || database.call(now).await? != incarnation {
-            lost.push(all_lost((topic, incarnation, partition), end));
+        let is_read = options.topics.contains(&topic);
+        if !is_read || database.call(now).await? != incarnation {
+            let gone = if is_read { &mut earlier } else { &mut unread };
+            gone.push(all_lost((topic, incarnation, partition), end));
             continue;
         }
         if incarnation > 0 {
@@ -150,8 +161,12 @@ pub(super) async fn of_backfill(
     let asked = tokio::task::spawn_blocking(move || {
         let broker = Broker::new(&options).map_err(|e| IngestError::from(e).to_string())?;
         let partitions: Vec<SourcePartition> = ends.keys().cloned().collect();
-        let mut planned = lost;
-        for (at, kept) in kept(&partitions, from, &renewed, (&options, &broker))? {
+        let present = kept(&partitions, from, &renewed, (&options, &broker))?;
+        let mut planned = unread;
+        planned.extend(earlier.into_iter().filter(|gone| {
+            !present.iter().any(|(at, kept)| *at.topic == *gone.topic && kept.reaches_back())
+        }));
+        for (at, kept) in present {
             let (incarnation, end_offset) = ends[&at];
             if kept.marks.high < end_offset {
                 return Err(recreated(&at.topic));

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{Sent, World, eventually, gift, gift_at};
 
-const COUNTED: &str = "
+pub const COUNTED: &str = "
 tasks:
   - id: counted
     kind: ordinary
@@ -29,13 +29,13 @@ fn task() -> TaskId {
     "counted".parse().unwrap()
 }
 
-async fn publish(world: &World, file: &str) {
+pub async fn publish(world: &World, file: &str) {
     let tasks = plaudit_task_file::parse(file).unwrap();
     catalogue_store::publish(&world.pool, &tasks, "test").await.unwrap();
 }
 
 /// Starts a backfill worker with a limit of records per second.
-fn work(world: &World, records_per_second: u32) -> (JoinHandle<()>, CancellationToken) {
+pub fn work(world: &World, records_per_second: u32) -> (JoinHandle<()>, CancellationToken) {
     let stopped = CancellationToken::new();
     let worker = BackfillWorker {
         options: Arc::new(world.options()),
@@ -48,11 +48,11 @@ fn work(world: &World, records_per_second: u32) -> (JoinHandle<()>, Cancellation
     (worker.start(), stopped)
 }
 
-async fn status(world: &World) -> BackfillStatus {
+pub async fn status(world: &World) -> BackfillStatus {
     backfills::find(&world.looking, &task()).await.unwrap().unwrap()
 }
 
-async fn until_done(world: &World) -> BackfillStatus {
+pub async fn until_done(world: &World) -> BackfillStatus {
     eventually("the backfill is done", async || {
         Some(status(world).await).filter(|status| status.state == BackfillState::Done)
     })
@@ -185,6 +185,35 @@ async fn what_is_gone_with_an_earlier_topic_or_one_no_longer_read_is_said() {
     assert_eq!(partition(&world.topic, 5), (5, false));
     assert_eq!(partition(&world.topic, 2), (0, true));
     assert_eq!(partition(&other.topic, 3), (3, false));
+    stopped.cancel();
+    worker.await.unwrap();
+    reading.stop().await;
+}
+
+/// The present topic has a record from before `from`, so all records of the earlier one are older.
+#[tokio::test]
+async fn nothing_is_lost_with_an_earlier_topic_that_ended_before_the_past_begins() {
+    let world = World::new(1).await;
+    let reading = world.read();
+    world.gifts(0, (0..5).map(|id| ("a", id))).await;
+    world.until_coins(&[("a", 5)]).await;
+    reading.stop().await;
+    test_cluster::delete_topic(&world.topic).await;
+    world.create_topic(1).await;
+    let hours_ago = |hours| jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+    let (value, timestamp) = (Some(gift("b", "old", 1)), Some(hours_ago(24).as_millisecond()));
+    world.send(Sent { partition: 0, value, timestamp, ..Sent::default() }).await;
+    world.gifts(0, [("b", 1)]).await;
+    sources::accept_new_topic(&world.pool, &world.topic).await.unwrap();
+    let reading = world.read();
+    world.until_coins(&[("a", 5), ("b", 2)]).await;
+    let from = jiff::Timestamp::from_second(hours_ago(1).as_second()).unwrap().to_string();
+    publish(&world, &COUNTED.replace("2025-03-01T00:00:00Z", &from)).await;
+    let (worker, stopped) = work(&world, 1_000_000);
+    let done = until_done(&world).await;
+    let planned: Vec<_> =
+        done.partitions.iter().map(|p| (p.end_offset, p.lost, p.kept_from)).collect();
+    assert_eq!(planned, [(2, 0, None)], "{done:?}");
     stopped.cancel();
     worker.await.unwrap();
     reading.stop().await;

@@ -7,7 +7,8 @@ use plaudit_actions::formats::{DecodeError, Decoder, Format, Unavailable};
 use plaudit_actions::sources::{SourceFile, Sources};
 use serde_json::{Value, json};
 
-use crate::world::{Sent, World};
+use crate::backfills::{COUNTED, publish, status, until_done, work};
+use crate::world::{Sent, World, eventually};
 
 /// Stands in for a schema registry. A value is a schema byte followed by JSON. Schema 1 is not
 /// cached, so it needs the registry.
@@ -32,7 +33,7 @@ fn avro(world: &World) -> Arc<Registry> {
     let text = json!({"sources": [{
         "topic": world.topic, "format": "avro",
         "action": {"id": "value.id", "source": "'/gifts'", "type": "'gift.sent'", "user": "value.user",
-            "time": "'2025-03-29T01:30:00Z'", "data": "{'coins': 1}"},
+            "time": "'2025-03-29T01:30:00Z'", "data": "{'coins': 1, 'record': value}"},
     }]});
     let file = SourceFile { path: "gifts.json".into(), text: text.to_string() };
     let sources = Sources::compile(&[file]).unwrap();
@@ -70,8 +71,7 @@ async fn rule_21_a_partition_waits_for_a_schema_and_loses_nothing() {
     world.until_coins(&[("ann", 6), ("ben", 4)]).await;
     reader.until_ready().await;
     assert!(world.parked().await.is_empty());
-    crate::world::eventually("nothing is left", async || (reader.lag() == Some(0)).then_some(()))
-        .await;
+    eventually("nothing is left", async || (reader.lag() == Some(0)).then_some(())).await;
     reader.stop().await;
 }
 
@@ -91,4 +91,48 @@ async fn rule_21_what_waits_for_a_schema_is_read_by_whoever_comes_next() {
     world.until_coins(&[("ann", 3)]).await;
     reader.until_ready().await;
     reader.stop().await;
+}
+
+/// The actions of the first record fill a portion of the chunk, and the next record waits.
+#[tokio::test]
+async fn a_backfill_that_waits_for_a_schema_keeps_its_counts_and_is_warned_of() {
+    let world = World::new(1).await;
+    let registry = avro(&world);
+    registry.is_down.store(false, Ordering::SeqCst);
+    let names: Vec<String> = (0..100).map(|n| format!("u{n}")).collect();
+    let large = json!({"user": names, "id": 0, "text": "x".repeat(100_000)}).to_string();
+    let value = Some([&[0_u8], large.as_bytes()].concat());
+    world.send(Sent { value, ..Sent::default() }).await;
+    send(&world, 0, 1, "ann", 1).await;
+    let reader = world.read();
+    let users = names.iter().map(String::as_str).chain(["ann"]);
+    world.until_coins(&users.map(|user| (user, 1)).collect::<Vec<_>>()).await;
+    reader.stop().await;
+
+    registry.is_down.store(true, Ordering::SeqCst);
+    publish(&world, COUNTED).await;
+    let (worker, stopped) = work(&world, 1_000_000);
+    let waiting = eventually("the backfill waits", async || {
+        Some(status(&world).await).filter(|status| status.problem.is_some())
+    })
+    .await;
+    assert_eq!(waiting.moved, 100, "{waiting:?}");
+    // Further attempts are no progress.
+    let long_ago = "update backfills set progressed_at = now() - interval '2 minutes'";
+    sqlx::query(long_ago).execute(&world.looking).await.unwrap();
+    let epoch = async || -> i64 {
+        let sql = "select epoch from backfills";
+        sqlx::query_scalar(sql).fetch_one(&world.looking).await.unwrap()
+    };
+    let before = epoch().await;
+    eventually("it is tried again", async || (epoch().await > before + 1).then_some(())).await;
+    let warnings = plaudit_event_store::backfills::warnings(&world.looking).await.unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("http://registry:8081"), "{warnings:?}");
+
+    registry.is_down.store(false, Ordering::SeqCst);
+    let done = until_done(&world).await;
+    assert_eq!((done.moved, done.failed), (101, 0), "{done:?}");
+    stopped.cancel();
+    worker.await.unwrap();
 }

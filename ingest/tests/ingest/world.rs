@@ -59,6 +59,8 @@ pub struct Sent<'a> {
     pub key: Option<&'a [u8]>,
     pub headers: &'a [(&'a str, &'a str)],
     pub value: Option<Vec<u8>>,
+    /// In milliseconds since 1970; now if absent.
+    pub timestamp: Option<i64>,
 }
 
 impl World {
@@ -148,6 +150,10 @@ impl World {
         };
         let sent = match &record.value {
             Some(value) => sent.payload(value),
+            None => sent,
+        };
+        let sent = match record.timestamp {
+            Some(timestamp) => sent.timestamp(timestamp),
             None => sent,
         };
         // The producer may not know a new topic yet, and retries.

@@ -2,9 +2,9 @@
 //! completely and take the place of the old one.
 //!
 //! An attempt holds writers up for [`HELD_MAX`] at most, and releases them if it makes no progress.
-//! The pauses between attempts grow, so that writers have most of the time. While a transaction keeps
-//! a lane locked, an attempt could not succeed, and holds nobody up. Under the locks an
-//! attempt uses only the connection that holds them.
+//! The pauses between attempts grow, so that writers have most of the time. While a transaction
+//! keeps a lane locked, no attempt can succeed, so none is made. Under the locks an attempt uses
+//! only the connection that holds them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -39,6 +39,9 @@ const LANES_MAX: (Duration, Duration) = (Duration::from_millis(250), Duration::f
 /// Interval between two looks at the holders of lanes.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
+/// Wait for the holders of lanes after which writers may have appended much.
+const WAIT_SHORT: Duration = Duration::from_millis(100);
+
 /// Maximum number of attempts.
 const ATTEMPTS_MAX: usize = 10;
 
@@ -62,12 +65,25 @@ pub(crate) async fn swap(run: &Run, differences: &Differences) -> Result<(), Sto
     let mut lock_wait_max = LANES_MAX.0;
     loop {
         catch_up_closely(run).await?;
-        if try_swap(run, differences, lock_wait_max).await? {
-            return Ok(());
+        let began = Instant::now();
+        let held = lasting_lanes(lock_wait_max, &mut *run.pool.acquire().await?).await?;
+        if let Some(lanes) = &held {
+            tracing::info!(%lanes, "the swap of a rebuild waits for lanes that other transactions hold");
+        } else {
+            if began.elapsed() > WAIT_SHORT {
+                catch_up::round(run).await?;
+            }
+            if try_swap(run, differences, lock_wait_max).await? {
+                return Ok(());
+            }
         }
         lock_wait_max = (lock_wait_max * 2).min(LANES_MAX.1);
         let Some(pause) = pauses.next() else {
-            return Err(ProjectionError::NoRoom { projection: run.view.name() }.into());
+            let projection = run.view.name();
+            return Err(match held {
+                Some(lanes) => ProjectionError::LanesHeld { projection, lanes }.into(),
+                None => ProjectionError::NoRoom { projection }.into(),
+            });
         };
         let _ = run.shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
         run.proceed(&mut *run.pool.acquire().await?).await?;
@@ -96,11 +112,6 @@ async fn try_swap(
 ) -> Result<bool, StopReason> {
     let lanes: BTreeSet<Lane> = run.lanes().await?.into_iter().collect();
     let mut connection = Borrowed::from(&run.pool).await?;
-    if !can_be_locked(lock_wait_max, &mut connection).await? {
-        tracing::info!("the swap of a rebuild waits for a lane that another transaction holds");
-        connection.give_back();
-        return Ok(false);
-    }
     let session: i32 =
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut **connection).await?;
     let mut tx = connection.begin().await?;
@@ -127,9 +138,12 @@ async fn try_swap(
     Ok(is_swapped)
 }
 
-/// Waits until each transaction that holds a lane now has ended. Returns false if one lasts: locking
-/// all lanes would then hold all writers up for nothing.
-async fn can_be_locked(wait_max: Duration, connection: &mut PgConnection) -> sqlx::Result<bool> {
+/// Waits until each transaction that holds a lane now has ended. Returns the lanes of those that
+/// last, separated by commas: locking all lanes would then hold all writers up for nothing.
+async fn lasting_lanes(
+    wait_max: Duration,
+    connection: &mut PgConnection,
+) -> sqlx::Result<Option<String>> {
     let deadline = Instant::now() + wait_max;
     let mut lasting = lane_locks::holders(connection).await?;
     while !lasting.is_empty() && Instant::now() < deadline {
@@ -137,7 +151,11 @@ async fn can_be_locked(wait_max: Duration, connection: &mut PgConnection) -> sql
         let now = lane_locks::holders(connection).await?;
         lasting.retain(|holder| now.contains(holder));
     }
-    Ok(lasting.is_empty())
+    // Ordered by lane, and each once.
+    let mut lanes: Vec<Lane> = lasting.into_iter().map(|(lane, _)| lane).collect();
+    lanes.dedup();
+    let listed = lanes.iter().map(Lane::to_string).collect::<Vec<_>>().join(", ");
+    Ok((!lanes.is_empty()).then_some(listed))
 }
 
 /// Ends the session of an attempt, and so releases its locks.

@@ -109,7 +109,7 @@ fn what_a_list_makes_of_a_record_is_bounded() {
     for (value, why) in [
         (teams(2, 501, "1"), "may have 1000"),
         (teams(mapping::USERS_MAX + 1, 1, "1"), "lists 1001 entries"),
-        (teams(2, 150, &"x".repeat(60_000)), "`data` for each of its users"),
+        (teams(2, 500, &"x".repeat(70_000)), "`data` for each of its users"),
     ] {
         let parked = parked(map_value(&of_teams, &value));
         assert_eq!((parked.len(), &parked[0].user, parked[0].repairable), (1, &None, false));
@@ -129,16 +129,27 @@ fn what_the_data_of_all_users_takes_in_memory_is_bounded() {
         let names: Vec<String> = (0..users).map(|n| format!("u{n}")).collect();
         json!({"id": "m-1", "at": TIME, "players": [{"names": names, "scores": vec![0; scores]}]})
     };
-    let fits = with(500, 600);
+    let fits = with(500, 2_000);
     assert_eq!(actions(map_value(&of_all, &fits)).len(), 500);
-    // 1.2 MB of text become 19 MB in memory.
-    let parked_once = parked(map_value(&of_all, &with(1_000, 600)));
+    // 4 MB of text become 97 MB in memory.
+    let parked_once = parked(map_value(&of_all, &with(1_000, 2_000)));
     assert_eq!(parked_once.len(), 1);
     assert!(parked_once[0].reason.contains("bytes of memory"), "{parked_once:?}");
     // All entries of a topic share the limit.
     let mapped = map_value(&twice, &fits);
     let parked = mapped.iter().filter(|mapped| matches!(mapped, Mapped::Park(_))).count();
     assert_eq!((mapped.len() - parked, parked), (500, 1));
+}
+
+/// The limit leaves room for objects, which take far more memory than their text.
+#[test]
+fn a_thousand_users_may_have_a_list_of_objects_each() {
+    let mut all = of_players("user", "item.names");
+    all["action"]["data"] = "{'rounds': item.rounds}".into();
+    let names: Vec<String> = (0..mapping::USERS_MAX).map(|n| format!("u{n}")).collect();
+    let rounds = vec![json!({"round": 1, "score": 2}); 40];
+    let value = json!({"id": "m-1", "at": TIME, "players": [{"names": names, "rounds": rounds}]});
+    assert_eq!(actions(map_value(&sources(&[all]), &value)).len(), mapping::USERS_MAX);
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn a_record_with_too_many_users_is_parked_once_as_a_whole() {
 fn what_would_be_copied_for_each_user_is_bounded() {
     let mut value = value();
     value["users"] = (0..mapping::USERS_MAX).map(|n| json!(format!("u{n}"))).collect();
-    value["text"] = "x".repeat(20_000).into();
+    value["text"] = "x".repeat(70_000).into();
     let large = map_value(&sources(&[entry("data", "{'text': value.text}")]), &value);
     let whole = parked(large);
     assert_eq!(whole.len(), 1);

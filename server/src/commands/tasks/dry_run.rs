@@ -50,8 +50,9 @@ pub async fn why(
     let (user, task): (UserId, TaskId) = (asked.user.parse()?, asked.task.parse()?);
     let action = asked.action.map(|path| read_action(&path, &user)).transpose()?;
     let sent = json!({ "user": user, "action": action.as_ref().map(Action::to_cloud_event) });
-    let latest = latest_time(source, config)?;
-    let input = WhyInput { user, task, action, latest };
+    let now = Timestamp::now();
+    let latest = latest_time(source, config, now)?;
+    let input = WhyInput { user, task, action, latest, now };
     let why = source.why(input, sent).await?;
     if format == FormatKind::Json {
         outln!("{why}");
@@ -66,12 +67,13 @@ pub async fn why(
 fn latest_time(
     source: &CatalogueSource,
     config: &dyn Fn() -> Result<Config, ConfigError>,
+    now: Timestamp,
 ) -> Result<Option<Timestamp>, ConfigError> {
     match source {
         CatalogueSource::Server(_) => Ok(None),
         CatalogueSource::Database(..) => {
             let tolerance = config()?.duration("future_tolerance");
-            Ok(Some(Timestamp::now().checked_add(tolerance).unwrap_or(Timestamp::MAX)))
+            Ok(Some(now.checked_add(tolerance).unwrap_or(Timestamp::MAX)))
         }
     }
 }
@@ -157,8 +159,9 @@ pub async fn simulate(
     if !asked.drafts.is_empty() {
         sent["file"] = plaudit_task_file::to_json(&asked.drafts).into();
     }
-    let latest = latest_time(source, config)?;
-    let input = SimulationInput { user, actions, drafts: asked.drafts, latest };
+    let now = Timestamp::now();
+    let latest = latest_time(source, config, now)?;
+    let input = SimulationInput { user, actions, drafts: asked.drafts, latest, now };
     let simulated = match source.simulate(input, sent).await {
         Ok(simulated) => simulated,
         Err(super::source::SourceError::Simulation(plaudit_audit::SimulationError::Conflicts(

@@ -52,6 +52,11 @@ pub enum HttpError {
         /// The server's explanation.
         detail: String,
     },
+    /// The server is older than [`HttpCatalogue::in_force`].
+    #[error(
+        "the server has no `GET /v1/catalogue`: it is older than this program, or `--url` names another path; upgrade it, or export with access to its database"
+    )]
+    NoCatalogue,
     /// The answer is not one of this version.
     #[error("the server's answer can't be read; is it of the same version? {0}")]
     Unreadable(serde_json::Error),
@@ -163,8 +168,11 @@ impl HttpCatalogue {
 
     /// The version in force of every task, all of one revision.
     pub async fn in_force(&self) -> Result<Vec<TaskInForce>, HttpError> {
-        let catalogue: CatalogueInForce =
-            self.answer(self.client.get(self.at("/v1/catalogue"))).await?;
+        let answer = self.answer(self.client.get(self.at("/v1/catalogue"))).await;
+        let catalogue: CatalogueInForce = answer.map_err(|error| match error {
+            HttpError::Refused { status: 404, .. } => HttpError::NoCatalogue,
+            error => error,
+        })?;
         Ok(catalogue.tasks)
     }
 
@@ -343,7 +351,29 @@ fn percent_encoded(text: &str) -> PercentEncode<'_> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test]
+    async fn an_export_from_an_older_server_says_what_is_missing() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let older = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let asked = stream.read(&mut [0; 4096]).await.unwrap();
+            assert!(asked > 0);
+            let body = r#"{"detail":"no such path"}"#;
+            let head = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length";
+            let answer = format!("{head}: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let error = HttpCatalogue::new(&url, "token").unwrap().in_force().await.unwrap_err();
+        assert!(error.to_string().contains("GET /v1/catalogue"), "{error}");
+        older.await.unwrap();
+    }
 
     #[test]
     fn a_value_is_encoded_for_a_path_or_a_query() {
