@@ -173,9 +173,9 @@ async fn ends_when_frozen(database: &str, table: &str, arguments: &[&str]) {
 #[tokio::test]
 async fn a_database_that_falls_silent_is_answered_in_time_and_named_by_readyz() {
     let mut place = Place::prepare().await;
+    assert_eq!(place.run(&["tasks", "publish", sample_tasks().to_str().unwrap()]).0, Some(0));
     let (proxy, through) = test_cluster::fault_proxy(&place.database).await;
     place.set("PLAUDIT_DATABASE_URL", &through);
-    assert_eq!(place.run(&["tasks", "publish", sample_tasks().to_str().unwrap()]).0, Some(0));
     let (_server, url) = place.serve(&["--roles", "api"]).await;
     ready(&url).await;
     assert_eq!(sent(&url, "1").await, (200, None));
