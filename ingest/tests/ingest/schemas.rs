@@ -99,8 +99,8 @@ async fn a_backfill_that_waits_for_a_schema_keeps_its_counts_and_is_warned_of() 
     let world = World::new(1).await;
     let registry = avro(&world);
     registry.is_down.store(false, Ordering::SeqCst);
-    let names: Vec<String> = (0..100).map(|n| format!("u{n}")).collect();
-    let large = json!({"user": names, "id": 0, "text": "x".repeat(100_000)}).to_string();
+    let names: Vec<String> = (0..200).map(|n| format!("u{n}")).collect();
+    let large = json!({"user": names, "id": 0, "text": "x".repeat(55_000)}).to_string();
     let value = Some([&[0_u8], large.as_bytes()].concat());
     world.send(Sent { value, ..Sent::default() }).await;
     send(&world, 0, 1, "ann", 1).await;
@@ -116,7 +116,7 @@ async fn a_backfill_that_waits_for_a_schema_keeps_its_counts_and_is_warned_of() 
         Some(status(&world).await).filter(|status| status.problem.is_some())
     })
     .await;
-    assert_eq!(waiting.moved, 100, "{waiting:?}");
+    assert_eq!(waiting.moved, 200, "{waiting:?}");
     // Further attempts are no progress.
     let long_ago = "update backfills set progressed_at = now() - interval '2 minutes'";
     sqlx::query(long_ago).execute(&world.looking).await.unwrap();
@@ -132,7 +132,7 @@ async fn a_backfill_that_waits_for_a_schema_keeps_its_counts_and_is_warned_of() 
 
     registry.is_down.store(false, Ordering::SeqCst);
     let done = until_done(&world).await;
-    assert_eq!((done.moved, done.failed), (101, 0), "{done:?}");
+    assert_eq!((done.moved, done.failed), (201, 0), "{done:?}");
     stopped.cancel();
     worker.await.unwrap();
 }
