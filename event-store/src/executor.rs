@@ -2,6 +2,7 @@
 
 mod bisect;
 mod decide;
+mod held_budget;
 mod load;
 mod probe;
 mod retry;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use plaudit_domain::catalogue::{BudgetKey, Catalogue};
+use plaudit_domain::catalogue::BudgetKey;
 use plaudit_domain::lane::{Lane, LaneCount, Position};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::Instant;
@@ -24,7 +25,7 @@ use crate::budgets::{BudgetsHeld, Taken};
 use crate::catalogue_store::{CatalogueStore, InForce};
 use crate::clock::Clock;
 use crate::error::ExecuteError;
-use crate::lanes::{self, Contention, LaneWait, LockOutcome, Locked};
+use crate::lanes::{self, LaneWait, LockOutcome, Locked};
 use crate::off_the_runtime::off_the_runtime;
 use crate::pool::{self, Borrowed};
 use crate::states::{NeededUsers, RecentUsers, UserFaults};
@@ -33,6 +34,7 @@ use crate::{
     source_offsets, states, streak_looks,
 };
 use decide::DecidedBatch;
+use held_budget::budget_held;
 use retry::RetryState;
 
 pub(crate) use bisect::is_same_record;
@@ -393,17 +395,4 @@ impl Executor {
     pub async fn head(&self, lane: Lane) -> Result<Position, ExecuteError> {
         Ok(lanes::head(lane, &mut *self.pool.acquire().await?).await?)
     }
-}
-
-/// Builds the error for a held budget. It delays the lanes whose items may draw on a budget; if no
-/// item is known to, all of them.
-fn budget_held(part: Part<'_>, catalogue: &Catalogue) -> ExecuteError {
-    let draws = |item: &&Item| {
-        !decide::Needed::by(std::slice::from_ref(*item), catalogue).budgets.is_empty()
-    };
-    let mut lanes: BTreeSet<Lane> = part.items.iter().filter(draws).map(|item| item.lane).collect();
-    if lanes.is_empty() {
-        lanes = part.lanes();
-    }
-    ExecuteError::LanesBusy(Contention::BudgetHeld(lanes))
 }

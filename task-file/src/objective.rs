@@ -76,10 +76,14 @@ impl Counted<'_> {
         };
         let Some(shortest) = every.shortest_period_seconds() else { return };
         if lateness > LATENESS_PERIODS_MAX * shortest {
-            let hours = LATENESS_PERIODS_MAX * shortest / 3_600;
+            let minutes = LATENESS_PERIODS_MAX * shortest / 60;
+            let most = match (minutes / 60, minutes % 60) {
+                (hours, 0) => format!("PT{hours}H"),
+                (hours, minutes) => format!("PT{hours}H{minutes}M"),
+            };
             let message = format!(
                 "must be at most {LATENESS_PERIODS_MAX} of the shortest periods of `every`, here \
-                 PT{hours}H: all of them stay open together"
+                 {most}: all of them stay open together"
             );
             diagnostics.add(place, message);
         }

@@ -1,6 +1,7 @@
 //! The rules: state and command give events, or a rejection.
 
 mod adopted;
+mod attributes;
 mod backfill;
 mod budgets;
 mod claim;
@@ -22,11 +23,11 @@ use super::command::{
     ActionInput, BackfillRelease, Command, HandCommand, ParkedVerdict, PastAction, Resolution,
 };
 use super::event::Event;
-use super::evolve::{evolve, merge_attributes};
+use super::evolve::evolve;
 use super::seed::Seed;
 use super::state::{TaskState, UserTasks};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use crate::action::{Action, ActionBody, UserUpdate};
 use crate::catalogue::definition::BackfillRewards;
@@ -34,6 +35,7 @@ use crate::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, TaskVersion};
 use crate::expression::{Allowance, EvaluationError, Filter, Variables};
 use crate::ids::{TaskId, UserId};
 
+use attributes::attributes_fit;
 use measure::Cause;
 
 pub use claim::{
@@ -394,19 +396,4 @@ fn update_user(state: &UserTasks, update: &UserUpdate, at: Timestamp) -> Option<
     };
     let refused = (!refused.is_empty()).then(|| refused.join("; "));
     Some(Event::UserUpdated { at, zone, attributes, refused })
-}
-
-/// Limit on the attributes of a user as JSON, in bytes. They are read and written with every action
-/// of the user, and producers may report new ones for ever.
-pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
-
-/// Checks that the known and the reported attributes together stay within the limit.
-fn attributes_fit(known: &Map<String, Value>, reported: &Map<String, Value>) -> Result<(), String> {
-    let mut together = known.clone();
-    merge_attributes(&mut together, reported);
-    let bytes = serde_json::to_vec(&together).map_or(0, |json| json.len());
-    if reported.is_empty() || bytes <= ATTRIBUTES_BYTES_MAX {
-        return Ok(());
-    }
-    Err(format!("the attributes would take {bytes} bytes, at most {ATTRIBUTES_BYTES_MAX} are kept"))
 }

@@ -1,13 +1,5 @@
 //! The states of a reward line, and every transition between them. docs/rewards.md draws them; a
 //! test compares the drawing with [`RewardState::after`].
-//!
-//! ```text
-//! claimable  ──► claimed, expired, forfeited, revoked
-//! waiting    ──► claimed, revoked
-//! claimed    ──► delivering, delivered, failed, revoked
-//! delivering ──► delivered, failed
-//! failed     ──► delivered, claimed, revoked
-//! ```
 
 use std::str::FromStr;
 
