@@ -9,7 +9,10 @@ use crate::user_tasks::evolve::merge_attributes;
 pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
 
 /// Checks that the known and the reported attributes together stay within the limit.
-pub(super) fn attributes_fit(known: &Map<String, Value>, reported: &Map<String, Value>) -> Result<(), String> {
+pub(super) fn attributes_fit(
+    known: &Map<String, Value>,
+    reported: &Map<String, Value>,
+) -> Result<(), String> {
     let mut together = known.clone();
     merge_attributes(&mut together, reported);
     let bytes = serde_json::to_vec(&together).map_or(0, |json| json.len());
