@@ -19,6 +19,9 @@ use crate::states::{undecodable, unless_unreadable};
 const PER_LANE_MAX: i64 = 200;
 const PAGE_MAX: i64 = 5_000;
 
+/// The maximum number of places per page. The others follow in turn.
+const PLACES_MAX: usize = 10;
+
 /// The minimum number of milestones of a place, even if the budgets hold less: the first reward may
 /// not fit while later ones do.
 const PER_PLACE_MIN: i64 = 100;
@@ -32,6 +35,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct WaitingPages {
     places: HashMap<PlaceKey, Tried>,
+    /// The place at which the next page begins, if there are more than fit into one.
+    turn: usize,
 }
 
 /// A task and one of its milestones.
@@ -87,6 +92,7 @@ impl WaitingPages {
         let totals = budgets::used(&keys, connection).await?;
         let open = open_places(catalogue, as_of, &totals);
         self.begin(&open);
+        let open = self.in_turn(open);
         if open.is_empty() {
             return Ok(Page::default());
         }
@@ -110,6 +116,17 @@ impl WaitingPages {
             .fetch_all(connection)
             .await?;
         page_of(&open, &rows)
+    }
+
+    /// The places of the next page.
+    fn in_turn<'c>(&mut self, mut open: Vec<Open<'c>>) -> Vec<Open<'c>> {
+        if open.len() > PLACES_MAX {
+            let begin = self.turn % open.len();
+            self.turn = begin + PLACES_MAX;
+            open.rotate_left(begin);
+            open.truncate(PLACES_MAX);
+        }
+        open
     }
 
     /// Forgets places whose rewards no longer fit or whose budgets have changed, and those that are
@@ -161,8 +178,8 @@ fn open_places<'c>(
         (left > 0).then_some((place, terms, left))
     };
     let open: Vec<_> = catalogue.waiting_places().iter().filter_map(open).collect();
-    let share = PAGE_MAX / i64::try_from(open.len()).unwrap_or(i64::MAX).max(1);
-    let most = share.max(PER_PLACE_MIN);
+    let on_page = open.len().clamp(1, PLACES_MAX);
+    let most = PAGE_MAX / i64::try_from(on_page).unwrap_or(i64::MAX);
     let counted = |(place, terms, left): (_, _, i64)| {
         let count = usize::try_from(left.clamp(PER_PLACE_MIN, most)).unwrap_or(usize::MAX);
         Open { place, terms, count }
@@ -189,4 +206,29 @@ fn page_of(open: &[Open<'_>], rows: &[PgRow]) -> sqlx::Result<Page> {
     let without_rows = open.iter().zip(taken).filter(|(_, taken)| *taken == 0);
     page.ended = without_rows.map(|(open, _)| open.key()).collect();
     Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_has_its_turn() {
+        let place = |n| WaitingPlace {
+            task: format!("t{n}").parse().expect("a task id"),
+            milestone: 1,
+            budgets: BTreeSet::new(),
+        };
+        let places: Vec<WaitingPlace> = (0..25).map(place).collect();
+        let open = || places.iter().map(|place| Open { place, terms: BTreeMap::new(), count: 1 });
+        let mut pages = WaitingPages::default();
+        let mut seen = BTreeSet::new();
+        for _ in 0..3 {
+            let page = pages.in_turn(open().collect());
+            assert_eq!(page.len(), PLACES_MAX);
+            seen.extend(page.iter().map(Open::key));
+        }
+        assert_eq!(seen.len(), 25);
+        assert_eq!(pages.in_turn(open().take(3).collect()).len(), 3);
+    }
 }
