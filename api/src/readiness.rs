@@ -1,4 +1,4 @@
-//! Whether this process can do its work.
+//! The readiness of this process for its work.
 
 use std::fmt;
 use std::sync::Arc;

@@ -214,11 +214,11 @@ impl KafkaSender {
                     self.published(due, began, (partition, offset))
                 }
                 Some(Sent::Failed(cause)) if is_final(&cause) => self.refused(due, began, &cause),
-                Some(Sent::Failed(cause)) => {
-                    failures.push(Failure { due, cause });
-                    continue;
-                }
-                Some(Sent::Held) | None => {
+                sent => {
+                    let cause = match sent {
+                        Some(Sent::Failed(new_cause)) => new_cause,
+                        _ => cause,
+                    };
                     failures.push(Failure { due, cause });
                     continue;
                 }

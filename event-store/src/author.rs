@@ -1,4 +1,4 @@
-//! Who changes something, and why.
+//! The author of a change, and the reason for it.
 
 /// The author of a change, and the reason.
 #[derive(Debug, Clone)]

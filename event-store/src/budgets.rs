@@ -29,7 +29,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(300);
 /// The same after a wait that was too long, until a budget could be locked.
 const LOCK_WAIT_WHILE_HELD: Duration = Duration::from_millis(20);
 
-/// Whether the last batch that waited for a budget found it held, by an executor's experience.
+/// True if the last batch of an executor that waited for a budget found it held.
 #[derive(Debug, Default)]
 pub(crate) struct BudgetsHeld(AtomicBool);
 

@@ -25,7 +25,8 @@ impl Desk {
     /// of an event per reward. A revocation committed before is seen here, and a later one finds the
     /// reward under way.
     pub async fn hand_over(&mut self, due: Vec<Due>) -> Result<Vec<Due>, ExecuteError> {
-        let places = handoffs::last_places(due.iter().map(|due| (due.lane, due.place)));
+        // They come in the order of the log, so the last place of each lane is kept.
+        let places = due.iter().map(|due| (due.lane, due.place)).collect();
         let left_out = self.store_handoffs(places).await?;
         let due: Vec<Due> = due.into_iter().filter(|due| !left_out.contains(&due.lane)).collect();
         let revoked = self.revoked(due.iter()).await?;

@@ -134,17 +134,24 @@ async fn rule_23_a_record_that_the_broker_refuses_for_good_is_given_up_and_named
     deliverer.stop().await;
 }
 
-/// A topic whose payer confirms nothing gets rewards without an event before each. What a process
-/// that was stopped may have published can't be revoked all the same, until it is known.
-#[tokio::test]
-async fn rule_16_what_a_stopped_process_may_have_published_is_not_revoked() {
-    let (world, long, short) = too_long_and_short().await;
+/// Delivers to a payer that confirms nothing, and stops while the topic does not take the first
+/// record. Returns the options.
+async fn stopped_while_it_publishes(world: &World) -> DeliveryOptions {
     let channels = json!([{"name": "kafka", "type": "kafka", "ack": "none"}]);
     let channels = Channels::parse(&channels.to_string()).unwrap();
     let options = DeliveryOptions { channels, ..world.options() };
     let deliverer = world.deliver_with(&options);
     deliverer.until_problem(&["are not published"]).await;
     deliverer.stop().await;
+    options
+}
+
+/// A topic whose payer confirms nothing gets rewards without an event before each. What a process
+/// that was stopped may have published can't be revoked all the same, until it is known.
+#[tokio::test]
+async fn rule_16_what_a_stopped_process_may_have_published_is_not_revoked() {
+    let (world, long, short) = too_long_and_short().await;
+    let options = stopped_while_it_publishes(&world).await;
     assert_eq!(world.events_of("ann").await, ["reward_granted", "reward_granted"]);
     let outcome = revoke(&world, &reward(&world, long).await).await;
     assert!(matches!(outcome, HandAnswer::Rejected(_)), "{outcome:?}");
@@ -173,12 +180,7 @@ async fn rule_16_what_a_stopped_process_may_have_published_is_not_revoked() {
 #[tokio::test]
 async fn rule_16_a_redelivery_does_not_let_go_of_what_may_be_paid() {
     let (world, long, _) = too_long_and_short().await;
-    let channels = json!([{"name": "kafka", "type": "kafka", "ack": "none"}]);
-    let channels = Channels::parse(&channels.to_string()).unwrap();
-    let options = DeliveryOptions { channels, ..world.options() };
-    let deliverer = world.deliver_with(&options);
-    deliverer.until_problem(&["are not published"]).await;
-    deliverer.stop().await;
+    stopped_while_it_publishes(&world).await;
     world.redeliver("ann", long).await;
     assert_eq!(states(&world, [long, long]).await[0].0, RewardState::Delivering);
     let outcome = revoke(&world, &reward(&world, long).await).await;

@@ -147,8 +147,8 @@ mod tests {
 
     use super::*;
 
-    /// What the baseline writes is what the program would have written: the rows follow from the
-    /// log, and each action left one event.
+    /// The baseline writes the same as the program: the rows follow from the log, and each action
+    /// left one event.
     #[tokio::test]
     async fn the_baseline_writes_rows_that_follow_from_its_events() {
         for variant in [REFERENCE, REMEMBERING, SPREAD] {

@@ -5,7 +5,7 @@
 //! the process that sent it was killed. So the sender stores the place up to which it publishes
 //! before it does, under the lane's lock, which a revocation holds as well.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
@@ -69,15 +69,4 @@ pub async fn under_way(
         .fetch_all(connection)
         .await?;
     Ok(found.into_iter().collect())
-}
-
-/// The last place that each lane's deliveries reach, in the order of the log.
-pub fn last_places(due: impl Iterator<Item = (Lane, RewardPlace)>) -> BTreeMap<Lane, RewardPlace> {
-    let mut last = BTreeMap::new();
-    for (lane, place) in due {
-        last.entry(lane)
-            .and_modify(|last: &mut RewardPlace| *last = place.max(*last))
-            .or_insert(place);
-    }
-    last
 }

@@ -122,7 +122,7 @@ fn reason_of(why: &ExecuteError) -> String {
     }
 }
 
-/// What becomes of an item that can't be applied.
+/// The handling of an item that can't be applied.
 enum Unapplied {
     /// An item that parks it with its reason.
     Parked(Box<Item>),

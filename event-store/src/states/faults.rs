@@ -41,7 +41,7 @@ struct Fault {
     sequence: i64,
     reason: String,
     found_at: Instant,
-    /// When [`UserFaults::next_to_check`] returned the user.
+    /// The last time at which [`UserFaults::next_to_check`] returned the user.
     checked_at: Option<Instant>,
 }
 

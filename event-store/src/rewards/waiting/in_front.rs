@@ -30,7 +30,7 @@ const PER_PLACE_MIN: i64 = 100;
 /// earlier window may have been passed by.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// How far the users of each place were tried. A place is read page by page, so that users whose
+/// The progress through the users of each place. A place is read page by page, so that users whose
 /// rewards don't fit keep no others waiting.
 #[derive(Default)]
 pub(crate) struct WaitingPages {
