@@ -9,6 +9,7 @@ mod allowance;
 mod audiences;
 mod backfill;
 mod budgets;
+mod by_hand;
 mod carry_over;
 mod claims;
 mod composites;

@@ -8,16 +8,7 @@ use super::*;
 use crate::catalogue::definition::Payout;
 
 fn corrects(change: Change, when: &str) -> Input {
-    let (by, reason) = ("ops".to_owned(), "support case 7".to_owned());
-    Command::ByHand(HandCommand::Correct(Correction {
-        user: user(),
-        change,
-        by,
-        reason,
-        at: at(when),
-        seed: Seed(1),
-    }))
-    .into()
+    by_hand::corrects(change, when).into()
 }
 
 fn adjusts(task: &str, adjustment: Adjustment, when: &str) -> Input {

@@ -109,25 +109,16 @@ const CORRECTED: &str = "the period holds no more of it: it was corrected before
 const REPLACED: &str =
     "the period has another value by now, of another action or of a correction, which stands";
 
-fn by_hand(change: Change) -> Input {
-    let (by, reason) = ("ops".to_owned(), "a test".to_owned());
-    Command::ByHand(HandCommand::Correct(Correction {
-        user: user(),
-        change,
-        by,
-        reason,
-        at: at("29T10:30"),
-        seed: Seed(1),
-    }))
-    .into()
+fn corrects(change: Change) -> Input {
+    by_hand::corrects(change, "29T10:30").into()
 }
 
 fn sets_to(value: i64) -> Input {
-    by_hand(Change::Adjust { task: id("daily"), period: None, adjustment: Adjustment::To(value) })
+    corrects(Change::Adjust { task: id("daily"), period: None, adjustment: Adjustment::To(value) })
 }
 
 fn resets() -> Input {
-    by_hand(Change::Reset { task: id("daily"), period: None })
+    corrects(Change::Reset { task: id("daily"), period: None })
 }
 
 /// The amounts and reasons of what stands once a gift of 7 coins at 10:00 is reversed, if this

@@ -1,19 +1,12 @@
 //! Restoring by hand: an operator fills a missed period.
 
 use super::*;
-use crate::user_tasks::correction::{Change, Correction};
+use crate::user_tasks::correction::Change;
+use crate::user_tasks::tests::by_hand::corrects;
 
 fn restores_of(task: &str, period: &str, when: &str) -> Command {
     let change = Change::Restore { task: id(task), period: period.to_owned().into() };
-    let (by, reason) = ("ops".to_owned(), "support case 7".to_owned());
-    Command::ByHand(HandCommand::Correct(Correction {
-        user: user(),
-        change,
-        by,
-        reason,
-        at: at(when),
-        seed: Seed(1),
-    }))
+    corrects(change, when)
 }
 
 fn restores(day: u8, when: &str) -> Command {
